@@ -1,0 +1,1 @@
+"""The trade in plain Python: values, rules, use cases and the ports they need."""
