@@ -1,0 +1,67 @@
+"""The one connection pool of a process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+import orjson
+
+Connection = asyncpg.pool.PoolConnectionProxy
+Pool = asyncpg.Pool
+
+SESSION = {
+    "application_name": "holdfast",
+    "timezone": "UTC",
+    # Array parameters would be planned anew at each call.
+    "plan_cache_mode": "force_generic_plan",
+    # A process that froze in the middle of a transaction lets go of its locks within 2 s.
+    "idle_in_transaction_session_timeout": "1500",
+    "lock_timeout": "4000",
+    "statement_timeout": "30000",
+    "jit": "off",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSize:
+    """How many connections a process keeps at least and at most."""
+
+    least: int = 1
+    most: int = 10
+
+
+@asynccontextmanager
+async def open_pool(dsn: str, size: PoolSize) -> AsyncIterator[Pool]:
+    """The pool, closed on the way out: within 2 s, by force if a connection does not come back."""
+    pool = await asyncpg.create_pool(
+        dsn,
+        min_size=size.least,
+        max_size=size.most,
+        init=_prepare,
+        server_settings=SESSION,
+        command_timeout=35,
+        timeout=5,
+        max_inactive_connection_lifetime=300,
+    )
+    try:
+        yield pool
+    finally:
+        try:
+            import asyncio
+
+            await asyncio.wait_for(pool.close(), 2)
+        except TimeoutError:
+            pool.terminate()
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda data: orjson.loads(data[1:]),
+        format="binary",
+    )

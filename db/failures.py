@@ -1,0 +1,53 @@
+"""What a failure of the database means to a caller: one table from constraint to refusal, and what is worth a retry."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from domain.errors import Conflict, HoldfastError, SeatsUnavailable, Unavailable
+
+CONSTRAINTS: dict[str, HoldfastError] = {
+    "schedule_resource_runs_one_at_a_time": Conflict(
+        "The resource runs another schedule at that time; choose other starts.", ("localStarts",)
+    ),
+    "allocation_pkey": SeatsUnavailable("A seat was taken in this moment; choose again.", ("target",)),
+}
+
+GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TooManyConnectionsError,
+    ConnectionError,
+    OSError,
+    TimeoutError,
+)
+"""The database, or the way to it, is away for the moment."""
+
+CONTENDED = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.QueryCanceledError,
+)
+"""Others were in the way for too long; nothing was changed."""
+
+
+class NotApplied(Exception):
+    """A write under a lock met another number of rows than the lock had shown: the guard behind the guard."""
+
+
+def meaning(error: BaseException) -> HoldfastError | None:
+    """What to tell the caller instead of ``error``; None where it is a defect of ours."""
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        return CONSTRAINTS.get(error.constraint_name or "")
+    if isinstance(error, NotApplied):
+        return SeatsUnavailable("A seat was taken in this moment; choose again.", ("target",))
+    if isinstance(error, CONTENDED):
+        return Unavailable("Too many at once for this; send the same request again.")
+    if isinstance(error, GONE):
+        return Unavailable("The database does not answer; send the same request, with the same idempotency key, again.")
+    return None

@@ -1,0 +1,326 @@
+"""Seats, reservations and bookings: a verb is a statement, and every write bumps the schedule's version once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from db.engine import Connection
+from db.failures import NotApplied
+from db.layouts import Layouts
+from db.rows import booking, money, reservation
+from domain.catalogue import Terms
+from domain.ledger import Booking, Hold, LockedSchedule, Reservation
+from domain.seats import Allocation, SeatCounts, SeatLayout, SeatStatus
+
+# What reserving on a schedule needs to know of it.
+_TERMS = """
+SELECT s.id, s.organization_id, s.resource_id, s.layout_id, s.starts_at, s.price_amount, s.price_currency,
+       s.seat_total, o.reservation_ttl, o.max_seats
+FROM schedule s JOIN offering o ON o.id = s.offering_id WHERE s.id = $1
+"""
+
+_LOCK = "SELECT l.*, s.seat_total FROM lock_schedule($1, $2, $3) l, schedule s WHERE s.id = $1"
+
+# Takes free seats, and seats whose hold is over, in the order of their index; a seat in other hands is left out.
+_HOLD = """
+WITH bumped AS (UPDATE schedule SET version = version + 1 WHERE id = $2 RETURNING 1),
+made AS (
+  INSERT INTO reservation (id, schedule_id, organization_id, account_id, holder, seats, total_amount,
+    total_currency, ttl, created_at, expires_at, contact_name, contact_email, contact_phone)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+),
+taken AS (
+  INSERT INTO allocation AS a (schedule_id, seat, status, held_until, reservation_id)
+  SELECT $2, seat, 'HELD', $11, $1 FROM unnest($6::smallint[]) AS seat ORDER BY seat
+  ON CONFLICT (schedule_id, seat) DO UPDATE
+    SET status = 'HELD', held_until = excluded.held_until, reservation_id = excluded.reservation_id, booking_id = NULL
+    WHERE a.status = 'HELD' AND a.held_until <= $10
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM bumped)
+"""
+
+RESERVATION_COLUMNS = """r.id, r.schedule_id, r.organization_id, r.account_id, r.seats, r.total_amount, r.total_currency,
+  r.ttl, r.created_at, r.expires_at, r.extensions, r.contact_name, r.contact_email, r.contact_phone, r.version,
+  clock_timestamp() AS now,
+  CASE WHEN r.status = 'ACTIVE' AND r.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE r.status END AS status"""
+
+_RESERVATION = f"SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE r.id = $1"
+
+_EXTEND = f"""
+WITH extended AS (
+  UPDATE reservation SET expires_at = $3, extensions = extensions + 1, version = version + 1
+  WHERE id = $1 AND status = 'ACTIVE' AND expires_at > $2 RETURNING *
+),
+moved AS (
+  UPDATE allocation a SET held_until = $3 FROM extended e
+  WHERE a.schedule_id = e.schedule_id AND a.seat = ANY (e.seats) AND a.reservation_id = e.id RETURNING 1
+),
+bumped AS (UPDATE schedule s SET version = s.version + 1 FROM extended e WHERE s.id = e.schedule_id)
+SELECT {RESERVATION_COLUMNS}, (SELECT count(*) FROM moved) AS touched FROM extended r
+"""
+
+_RELEASE = f"""
+WITH released AS (
+  UPDATE reservation SET status = 'RELEASED', expires_at = $2, release_reason = $3, version = version + 1
+  WHERE id = $1 AND status = 'ACTIVE' AND expires_at > $2 RETURNING *
+),
+freed AS (
+  DELETE FROM allocation a USING released e
+  WHERE a.schedule_id = e.schedule_id AND a.seat = ANY (e.seats) AND a.reservation_id = e.id RETURNING 1
+),
+bumped AS (UPDATE schedule s SET version = s.version + 1 FROM released e WHERE s.id = e.schedule_id)
+SELECT {RESERVATION_COLUMNS}, (SELECT count(*) FROM freed) AS touched FROM released r
+"""
+
+# One compare-and-swap on (ACTIVE, not expired); everything else hangs on it.
+_CONVERT = f"""
+WITH converted AS (
+  UPDATE reservation SET status = 'CONVERTED', version = version + 1
+  WHERE id = $1 AND status = 'ACTIVE' AND expires_at > $2 RETURNING *
+),
+sold AS (
+  INSERT INTO booking (id, reference, schedule_id, organization_id, reservation_id, account_id, status, seats,
+    total_amount, total_currency, contact_name, contact_email, contact_phone, created_at)
+  SELECT $3, $4, c.schedule_id, c.organization_id, c.id, $5, $6, c.seats, c.total_amount, c.total_currency,
+    $7, $8, $9, $2
+  FROM converted c
+),
+kept AS (
+  UPDATE allocation a SET status = 'BOOKED', held_until = NULL, booking_id = $3 FROM converted c
+  WHERE a.schedule_id = c.schedule_id AND a.seat = ANY (c.seats) AND a.reservation_id = c.id
+    AND a.status = 'HELD' AND a.held_until > $2
+  RETURNING 1
+),
+bumped AS (UPDATE schedule s SET version = s.version + 1 FROM converted c WHERE s.id = c.schedule_id)
+SELECT {RESERVATION_COLUMNS}, (SELECT count(*) FROM kept) AS touched FROM converted r
+"""
+
+BOOKING_COLUMNS = """b.id, b.reference, b.status, b.schedule_id, b.organization_id, b.reservation_id, b.account_id,
+  b.seats, b.total_amount, b.total_currency, b.contact_name, b.contact_email, b.contact_phone, b.created_at,
+  b.cancelled_at, b.external_reference, b.version"""
+
+_BOOKING = f"SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.id = $1"
+_BOOKING_OF = f"SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.reservation_id = $1"
+
+_CANCEL = f"""
+WITH cancelled AS (
+  UPDATE booking SET status = 'CANCELLED', cancelled_at = $2, cancel_reason = $3, version = version + 1
+  WHERE id = $1 AND status IN ('PENDING', 'CONFIRMED') RETURNING *
+),
+freed AS (
+  DELETE FROM allocation a USING cancelled c
+  WHERE a.schedule_id = c.schedule_id AND a.seat = ANY (c.seats) AND a.booking_id = c.id RETURNING 1
+),
+bumped AS (UPDATE schedule s SET version = s.version + 1 FROM cancelled c WHERE s.id = c.schedule_id)
+SELECT {BOOKING_COLUMNS}, (SELECT count(*) FROM freed) AS touched FROM cancelled b
+"""
+
+_BLOCK = """
+WITH bumped AS (UPDATE schedule SET version = version + 1 WHERE id = $1),
+blocked AS (
+  INSERT INTO allocation AS a (schedule_id, seat, status)
+  SELECT $1, seat, 'BLOCKED' FROM unnest($2::smallint[]) AS seat ORDER BY seat
+  ON CONFLICT (schedule_id, seat) DO UPDATE
+    SET status = 'BLOCKED', held_until = NULL, reservation_id = NULL, booking_id = NULL
+    WHERE a.status = 'HELD' AND a.held_until <= $3
+  RETURNING 1
+)
+SELECT count(*) FROM blocked
+"""
+
+_UNBLOCK = """
+WITH bumped AS (UPDATE schedule SET version = version + 1 WHERE id = $1),
+freed AS (
+  DELETE FROM allocation WHERE schedule_id = $1 AND seat = ANY ($2::smallint[]) AND status = 'BLOCKED' RETURNING 1
+)
+SELECT count(*) FROM freed
+"""
+
+_DUE = """
+SELECT schedule_id FROM reservation WHERE status = 'ACTIVE' AND expires_at <= clock_timestamp()
+GROUP BY schedule_id ORDER BY min(expires_at) LIMIT $1
+"""
+
+_EXPIRE = f"""
+WITH ended AS (
+  UPDATE reservation SET status = 'EXPIRED', version = version + 1
+  WHERE schedule_id = $1 AND status = 'ACTIVE' AND expires_at <= $2 RETURNING *
+),
+freed AS (
+  DELETE FROM allocation WHERE schedule_id = $1 AND status = 'HELD' AND held_until <= $2 RETURNING seat
+),
+bumped AS (UPDATE schedule SET version = version + 1 WHERE id = $1 AND EXISTS (SELECT FROM freed))
+SELECT {RESERVATION_COLUMNS}, (SELECT array_agg(seat ORDER BY seat) FROM freed) AS freed FROM ended r ORDER BY r.id
+"""
+
+_NEXT_DUE = """
+SELECT greatest(expires_at - clock_timestamp(), interval '0') FROM reservation
+WHERE status = 'ACTIVE' ORDER BY expires_at LIMIT 1
+"""
+
+
+class Ledger:
+    """The port over ``schedule``, ``allocation``, ``reservation`` and ``booking``."""
+
+    def __init__(self, connection: Connection, layouts: Layouts) -> None:
+        self._connection = connection
+        self._layouts = layouts
+
+    async def terms(self, schedule_id: UUID) -> Terms | None:
+        """What reserving needs to know of a schedule."""
+        row = await self._connection.fetchrow(_TERMS, schedule_id)
+        if row is None:
+            return None
+        return Terms(
+            schedule_id=row["id"],
+            organization_id=row["organization_id"],
+            resource_id=row["resource_id"],
+            layout_id=row["layout_id"],
+            start=row["starts_at"],
+            price=money(row, "price"),
+            reservation_ttl=row["reservation_ttl"],
+            max_seats=row["max_seats"],
+        )
+
+    async def layout(self, layout_id: UUID) -> SeatLayout:
+        """A seat layout by its id."""
+        return await self._layouts.get(self._connection, layout_id)
+
+    async def lock(
+        self, schedule_id: UUID, seats: Sequence[int] | None, *, holder: bytes | None = None
+    ) -> LockedSchedule:
+        """Lock the schedule, and first the holder, and read the seats as the last owner of the lock left them."""
+        row = await self._connection.fetchrow(_LOCK, schedule_id, seats, holder)
+        if row is None or not row["found"]:
+            raise LookupError(f"no schedule {schedule_id}")
+        total, held, booked, blocked = row["seat_total"], row["held"], row["booked"], row["blocked"]
+        return LockedSchedule(
+            version=row["version"],
+            on_sale=row["status"] == "ON_SALE",
+            at=row["at"],
+            counts=SeatCounts(total, total - held - booked - blocked, held, booked, blocked),
+            taken=_taken(row),
+            holder_active=row["caller_active"] or 0,
+            holder_free_at=row["caller_free_at"],
+        )
+
+    async def hold(self, hold: Hold) -> None:
+        """Write a reservation and take its seats. Raises NotApplied where one of them is in other hands."""
+        taken, bumped = await self._row(
+            _HOLD,
+            hold.id,
+            hold.terms.schedule_id,
+            hold.terms.organization_id,
+            hold.account_id,
+            hold.holder,
+            hold.seats,
+            hold.total.amount,
+            hold.total.currency,
+            hold.terms.reservation_ttl,
+            hold.at,
+            hold.expires_at,
+            hold.contact.name,
+            hold.contact.email,
+            hold.contact.phone,
+        )
+        _must_be(taken, len(hold.seats))
+        _must_be(bumped, 1)
+
+    async def reservation(self, reservation_id: UUID) -> Reservation | None:
+        """A reservation as it is now."""
+        row = await self._connection.fetchrow(_RESERVATION, reservation_id)
+        return reservation(row) if row else None
+
+    async def extend(self, reservation_id: UUID, at: datetime, expires_at: datetime) -> Reservation | None:
+        """Move the end of an active reservation."""
+        return await self._changed(_EXTEND, reservation_id, at, expires_at)
+
+    async def release(self, reservation_id: UUID, at: datetime, reason: str | None) -> Reservation | None:
+        """End an active reservation and free its seats."""
+        return await self._changed(_RELEASE, reservation_id, at, reason)
+
+    async def convert(self, booking: Booking) -> Reservation | None:
+        """Turn the booking's reservation into it."""
+        return await self._changed(
+            _CONVERT,
+            booking.reservation_id,
+            booking.created_at,
+            booking.id,
+            booking.reference,
+            booking.account_id,
+            booking.status.value,
+            booking.contact.name,
+            booking.contact.email,
+            booking.contact.phone,
+        )
+
+    async def booking(self, booking_id: UUID) -> Booking | None:
+        """A booking as it is now."""
+        row = await self._connection.fetchrow(_BOOKING, booking_id)
+        return booking(row) if row else None
+
+    async def booking_of(self, reservation_id: UUID) -> Booking | None:
+        """The booking a reservation became."""
+        row = await self._connection.fetchrow(_BOOKING_OF, reservation_id)
+        return booking(row) if row else None
+
+    async def cancel(self, booking_id: UUID, at: datetime, reason: str | None) -> Booking | None:
+        """Cancel a booking and free its seats."""
+        row = await self._connection.fetchrow(_CANCEL, booking_id, at, reason)
+        if row is None:
+            return None
+        _must_be(row["touched"], len(row["seats"]))
+        return booking(row)
+
+    async def block(self, schedule_id: UUID, seats: Sequence[int], at: datetime) -> None:
+        """Block free seats. Raises NotApplied where one of them is in other hands."""
+        _must_be(await self._connection.fetchval(_BLOCK, schedule_id, seats, at), len(seats))
+
+    async def unblock(self, schedule_id: UUID, seats: Sequence[int]) -> None:
+        """Free blocked seats."""
+        _must_be(await self._connection.fetchval(_UNBLOCK, schedule_id, seats), len(seats))
+
+    async def due(self, limit: int) -> Sequence[UUID]:
+        """Schedules with reservations whose time is over."""
+        return [row["schedule_id"] for row in await self._connection.fetch(_DUE, limit)]
+
+    async def expire(self, schedule_id: UUID, at: datetime) -> tuple[Sequence[int], Sequence[Reservation]]:
+        """End the schedule's reservations due at ``at``."""
+        rows = await self._connection.fetch(_EXPIRE, schedule_id, at)
+        return (rows[0]["freed"] or [] if rows else []), [reservation(row) for row in rows]
+
+    async def next_due(self) -> timedelta | None:
+        """How long until the next reservation runs out."""
+        left: timedelta | None = await self._connection.fetchval(_NEXT_DUE)
+        return left
+
+    async def _changed(self, statement: str, *values: object) -> Reservation | None:
+        row = await self._connection.fetchrow(statement, *values)
+        if row is None:
+            return None
+        _must_be(row["touched"], len(row["seats"]))
+        return reservation(row)
+
+    async def _row(self, statement: str, *values: object) -> Any:
+        return await self._connection.fetchrow(statement, *values)
+
+
+def _taken(row: Any) -> dict[int, Allocation]:
+    if row["seats"] is None:
+        return {}
+    columns = zip(
+        row["seats"], row["states"], row["untils"], row["reservations"], row["bookings"], strict=True
+    )
+    return {
+        seat: Allocation(seat, SeatStatus(status), until, reservation_id, booking_id)
+        for seat, status, until, reservation_id, booking_id in columns
+    }
+
+
+def _must_be(touched: int, expected: int) -> None:
+    if touched != expected:
+        raise NotApplied(f"{touched} rows in place of {expected}")

@@ -1,0 +1,124 @@
+"""Rows as values of the domain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from domain.catalogue import (
+    BookingMode,
+    Offering,
+    Organization,
+    Resource,
+    ResourceKind,
+    Schedule,
+    ScheduleStatus,
+)
+from domain.contact import Contact
+from domain.ledger import Booking, BookingStatus, Reservation, ReservationStatus
+from domain.money import Money
+
+
+def money(row: Any, name: str) -> Money:
+    """The pair of columns ``<name>_amount`` and ``<name>_currency``."""
+    return Money(row[f"{name}_amount"], row[f"{name}_currency"])
+
+
+def contact(row: Any) -> Contact:
+    """The three contact columns."""
+    return Contact(row["contact_name"], row["contact_email"], row["contact_phone"])
+
+
+def reservation(row: Any) -> Reservation:
+    """A row with ``db.ledger.RESERVATION_COLUMNS``."""
+    return Reservation(
+        id=row["id"],
+        schedule_id=row["schedule_id"],
+        organization_id=row["organization_id"],
+        account_id=row["account_id"],
+        status=ReservationStatus(row["status"]),
+        seats=row["seats"],
+        total=money(row, "total"),
+        ttl=row["ttl"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        now=row["now"],
+        extensions=row["extensions"],
+        contact=contact(row),
+        version=row["version"],
+    )
+
+
+def booking(row: Any) -> Booking:
+    """A row with ``db.ledger.BOOKING_COLUMNS``."""
+    return Booking(
+        id=row["id"],
+        reference=row["reference"],
+        status=BookingStatus(row["status"]),
+        schedule_id=row["schedule_id"],
+        organization_id=row["organization_id"],
+        reservation_id=row["reservation_id"],
+        account_id=row["account_id"],
+        seats=row["seats"],
+        total=money(row, "total"),
+        contact=contact(row),
+        created_at=row["created_at"],
+        cancelled_at=row["cancelled_at"],
+        external_reference=row["external_reference"],
+        version=row["version"],
+    )
+
+
+def organization(row: Any) -> Organization:
+    """A row of ``organization``."""
+    return Organization(row["id"], row["name"], row["slug"], row["time_zone"], row["currency"])
+
+
+def resource(row: Any) -> Resource:
+    """A row of ``resource``."""
+    return Resource(
+        id=row["id"],
+        organization_id=row["organization_id"],
+        kind=ResourceKind(row["kind"]),
+        name=row["name"],
+        time_zone=row["time_zone"],
+        attributes=row["attributes"],
+        layout_id=row["layout_id"],
+        provider_id=row["provider_id"],
+        version=row["version"],
+    )
+
+
+def offering(row: Any) -> Offering:
+    """A row of ``offering``."""
+    return Offering(
+        id=row["id"],
+        organization_id=row["organization_id"],
+        name=row["name"],
+        description=row["description"],
+        mode=BookingMode(row["mode"]),
+        price=money(row, "price"),
+        reservation_ttl=row["reservation_ttl"],
+        max_seats=row["max_seats"],
+        origin=row["origin"],
+        destination=row["destination"],
+        distance_km=row["distance_km"],
+        version=row["version"],
+    )
+
+
+def schedule(row: Any) -> Schedule:
+    """A row of ``schedule``."""
+    return Schedule(
+        id=row["id"],
+        organization_id=row["organization_id"],
+        offering_id=row["offering_id"],
+        resource_id=row["resource_id"],
+        layout_id=row["layout_id"],
+        start=row["starts_at"],
+        end=row["during"].upper,
+        time_zone=row["time_zone"],
+        price=money(row, "price"),
+        seat_total=row["seat_total"],
+        status=ScheduleStatus(row["status"]),
+        version=row["version"],
+    )

@@ -1,0 +1,127 @@
+"""One transaction: one connection, the repositories on it, and the events that commit with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cached_property
+
+import structlog
+
+from db.accounts import Accounts
+from db.catalogue import Catalogue
+from db.engine import Connection, Pool
+from db.failures import GONE, meaning
+from db.keys import Keys
+from db.layouts import Layouts
+from db.ledger import Ledger
+from db.log import append
+from domain.errors import Unavailable
+from domain.events import Event
+from domain.viewer import Viewer
+
+PATIENCE = 5.0
+FIRST_PAUSE = 0.05
+
+log = structlog.get_logger("holdfast.database")
+
+
+class UnitOfWork:
+    """A transaction that is under way."""
+
+    def __init__(self, connection: Connection, layouts: Layouts) -> None:
+        self._connection = connection
+        self._layouts = layouts
+        self.events: list[Event] = []
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Seats, reservations, bookings."""
+        return Ledger(self._connection, self._layouts)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """What can be booked."""
+        return Catalogue(self._connection, self._layouts)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """People, their sessions and memberships."""
+        return Accounts(self._connection)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Idempotency keys."""
+        return Keys(self._connection)
+
+    def emit(self, *events: Event) -> None:
+        """Write events to the log when the transaction commits."""
+        self.events.extend(events)
+
+
+class Database:
+    """Begins transactions. ``committed`` is called after each commit that wrote to the log."""
+
+    def __init__(self, pool: Pool, layouts: Layouts, committed: Callable[[], None]) -> None:
+        self._pool = pool
+        self._layouts = layouts
+        self._committed = committed
+
+    @asynccontextmanager
+    async def begin(self, viewer: Viewer | None) -> AsyncIterator[UnitOfWork]:
+        """One transaction. Waits up to 5 s for a database that is away.
+
+        Raises what the trade refuses with, and Unavailable where the database does not answer or is too busy.
+        """
+        connection = await self._started()
+        try:
+            work = UnitOfWork(connection, self._layouts)
+            try:
+                yield work
+                if work.events:
+                    await append(connection, work.events, viewer)
+                await connection.execute("COMMIT")
+            except BaseException:
+                await _roll_back(connection)
+                raise
+        except Exception as error:
+            told = meaning(error)
+            if told is None:
+                raise
+            log.warning("transaction.failed", error=type(error).__name__)
+            raise told from error
+        finally:
+            await self._pool.release(connection)
+        if work.events:
+            self._committed()
+
+    async def _started(self) -> Connection:
+        """A connection with a transaction begun on it; one that turns out to be dead is dropped, another is tried."""
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + PATIENCE, FIRST_PAUSE
+        while True:
+            connection = None
+            try:
+                connection = await self._pool.acquire(timeout=max(0.1, deadline - loop.time()))
+                await connection.execute("BEGIN")
+            except GONE as error:
+                if connection is not None:
+                    connection.terminate()
+                    await self._pool.release(connection)
+                if loop.time() + pause > deadline:
+                    told = meaning(error) or Unavailable("The database does not answer; try again.")
+                    raise told from error
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 0.5)
+            else:
+                return connection
+
+
+async def _roll_back(connection: Connection) -> None:
+    if connection.is_closed():
+        return
+    try:
+        await connection.execute("ROLLBACK")
+    except GONE:
+        connection.terminate()

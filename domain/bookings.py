@@ -1,0 +1,204 @@
+"""Selling what is held: book, cancel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain.access import is_staff
+from domain.contact import Contact, checked_contact
+from domain.errors import Conflict, InvalidInput, NotFound, PolicyViolation
+from domain.events import Event, Stream
+from domain.holding import changes, recount, seats_event
+from domain.ids import new_id
+from domain.ledger import Booking, BookingStatus, LockedSchedule, Reservation, ReservationStatus
+from domain.once import Once
+from domain.ports import Transaction
+from domain.reference import new_reference
+from domain.reservations import OnReservation, Reservations, ended, reservation_event
+from domain.seats import SeatStatus
+from domain.viewer import Viewer
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A wish to turn a reservation into a booking; ``contact`` completes the one given when reserving."""
+
+    reservation: OnReservation
+    contact: Contact = Contact()
+
+
+@dataclass(frozen=True, slots=True)
+class CancelBooking:
+    """A wish to cancel. ``token`` is a guest's, of the reservation behind the booking."""
+
+    id: UUID | None
+    token: str | None = None
+    reason: str | None = None
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bookings:
+    """The use cases. Each is one transaction, under the lock of the one schedule it concerns."""
+
+    once: Once
+    reservations: Reservations
+
+    async def book(self, viewer: Viewer, request: Book, key: str | None = None) -> Booking:
+        """Turn a reservation into a booking, once; whoever asks again gets that booking.
+
+        Raises NotFound, ReservationExpired, InvalidInput (a guest gives an e-mail address), IdempotencyMismatch.
+        """
+
+        async def work(tx: Transaction) -> Booking:
+            return await self._book(tx, viewer, request)
+
+        return await self.once.run(viewer, "book", request, key, work, found_booking)
+
+    async def cancel(self, viewer: Viewer, request: CancelBooking, key: str | None = None) -> Booking:
+        """Cancel a booking and free its seats. Cancelling twice is cancelling once.
+
+        Raises NotFound, PolicyViolation (it has started, and the caller is not staff), Conflict (it is not at the
+        version expected), IdempotencyMismatch.
+        """
+
+        async def work(tx: Transaction) -> Booking:
+            return await self._cancel(tx, viewer, request)
+
+        return await self.once.run(viewer, "cancelBooking", request, key, work, found_booking)
+
+    async def _book(self, tx: Transaction, viewer: Viewer, request: Book) -> Booking:
+        mine = await self.reservations.mine(tx, viewer, request.reservation)
+        if mine.status is ReservationStatus.CONVERTED:
+            return await _booking_of(tx, mine)
+        contact = await _contact(tx, mine, request.contact)
+        terms = await tx.ledger.terms(mine.schedule_id)
+        assert terms is not None  # noqa: S101 - a reservation's schedule is never removed
+        locked = await tx.ledger.lock(mine.schedule_id, mine.seats)
+        booking = _booking(mine, viewer, contact, locked.at)
+        converted = await tx.ledger.convert(booking)
+        if converted is None:
+            current = await tx.ledger.reservation(mine.id)
+            if current is not None and current.status is ReservationStatus.CONVERTED:
+                return await _booking_of(tx, current)
+            raise ended(current or mine)
+        layout = await tx.ledger.layout(terms.layout_id)
+        changed = changes(layout, booking.seats, SeatStatus.BOOKED)
+        counts = recount(locked.counts, SeatStatus.HELD, SeatStatus.BOOKED, len(booking.seats))
+        tx.emit(
+            seats_event("seats.booked", terms, locked, changed, counts),
+            reservation_event("reservation.converted", converted, locked.at),
+            booking_event("booking.confirmed", booking, locked.at, terms.resource_id),
+        )
+        return booking
+
+    async def _cancel(self, tx: Transaction, viewer: Viewer, request: CancelBooking) -> Booking:
+        found = await tx.ledger.booking(request.id) if request.id else None
+        if found is None:
+            raise no_such_booking()
+        staff = await is_staff(tx, viewer, found.organization_id)
+        if not (staff or self.owned(viewer, request.token, found)):
+            raise no_such_booking()
+        terms = await tx.ledger.terms(found.schedule_id)
+        assert terms is not None  # noqa: S101 - a booking's schedule is never removed
+        locked = await tx.ledger.lock(found.schedule_id, found.seats)
+        current = await found_booking(tx, found.id)
+        if request.expected_version is not None and request.expected_version != current.version:
+            raise Conflict(
+                f"The booking is at version {current.version}; look at it again before you cancel.",
+                ("expectedVersion",),
+            )
+        if current.status is BookingStatus.CANCELLED:
+            return current
+        _must_be_cancellable(current, locked, terms.start, staff=staff)
+        cancelled = await tx.ledger.cancel(current.id, locked.at, request.reason)
+        if cancelled is None:
+            raise PolicyViolation("This booking cannot be cancelled any more.", ("id",))
+        layout = await tx.ledger.layout(terms.layout_id)
+        changed = changes(layout, cancelled.seats, SeatStatus.AVAILABLE)
+        counts = recount(locked.counts, SeatStatus.BOOKED, SeatStatus.AVAILABLE, len(cancelled.seats))
+        tx.emit(
+            seats_event("seats.freed", terms, locked, changed, counts),
+            booking_event("booking.cancelled", cancelled, locked.at, terms.resource_id),
+        )
+        return cancelled
+
+    def owned(self, viewer: Viewer, token: str | None, booking: Booking) -> bool:
+        """Whether the caller is the account that booked, or shows the token of the reservation behind it."""
+        if viewer.user_id is not None and viewer.user_id == booking.account_id:
+            return True
+        return booking.reservation_id is not None and self.reservations.guests.admits(
+            token, booking.reservation_id
+        )
+
+
+def _must_be_cancellable(booking: Booking, locked: LockedSchedule, start: datetime, *, staff: bool) -> None:
+    if booking.status not in (BookingStatus.PENDING, BookingStatus.CONFIRMED):
+        raise PolicyViolation(f"A booking that is {booking.status.value} cannot be cancelled.", ("id",))
+    if start <= locked.at and not staff:
+        raise PolicyViolation("It has started; ask the organization to cancel it.", ("id",))
+
+
+async def _contact(tx: Transaction, reservation: Reservation, given: Contact) -> Contact:
+    contact = checked_contact(given, ("contact",)).or_else(reservation.contact)
+    if contact.email is None and reservation.account_id is not None:
+        contact = contact.or_else(await tx.accounts.contact(reservation.account_id))
+    if contact.email is None:
+        raise InvalidInput("Give an e-mail address, so that the booking can be found again.", ("contact", "email"))
+    return contact
+
+
+async def _booking_of(tx: Transaction, reservation: Reservation) -> Booking:
+    booking = await tx.ledger.booking_of(reservation.id)
+    assert booking is not None  # noqa: S101 - CONVERTED and the booking are one statement
+    return booking
+
+
+def _booking(reservation: Reservation, viewer: Viewer, contact: Contact, at: datetime) -> Booking:
+    return Booking(
+        id=new_id(),
+        reference=new_reference(),
+        status=BookingStatus.CONFIRMED,
+        schedule_id=reservation.schedule_id,
+        organization_id=reservation.organization_id,
+        reservation_id=reservation.id,
+        account_id=reservation.account_id or viewer.user_id,
+        seats=reservation.seats,
+        total=reservation.total,
+        contact=contact,
+        created_at=at,
+    )
+
+
+async def found_booking(tx: Transaction, booking_id: UUID) -> Booking:
+    """The booking of that id. Raises NotFound."""
+    found = await tx.ledger.booking(booking_id)
+    if found is None:
+        raise no_such_booking()
+    return found
+
+
+def no_such_booking() -> NotFound:
+    """The answer to an id that is not there, or not the caller's."""
+    return NotFound("No such booking, or it is not yours.", ("id",))
+
+
+def booking_event(type_: str, booking: Booking, at: datetime, resource_id: UUID | None = None) -> Event:
+    """A step of a booking's own story."""
+    return Event(
+        Stream.BOOKING,
+        booking.id,
+        booking.version,
+        type_,
+        at,
+        {
+            "status": booking.status.value,
+            "scheduleId": str(booking.schedule_id),
+            "seats": len(booking.seats),
+        },
+        organization_id=booking.organization_id,
+        account_id=booking.account_id,
+        resource_id=resource_id,
+    )

@@ -1,0 +1,151 @@
+"""The rules of taking seats, as pure functions over a schedule under its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from domain.best_available import best_available
+from domain.catalogue import Terms
+from domain.errors import InvalidInput, PolicyViolation, ReservationLimitReached, SeatsUnavailable
+from domain.events import Event, SeatChange, Stream, seats_data
+from domain.ledger import LockedSchedule
+from domain.seats import Seat, SeatCounts, SeatLayout, SeatState, SeatStatus, seats_of
+
+MAX_ALTERNATIVES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """Exactly these seats, by label."""
+
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class BestAvailable:
+    """The best ``count`` free seats, in one place if ``together``, of one ``category`` if given."""
+
+    count: int
+    together: bool = True
+    category: str | None = None
+
+
+def wanted_seats(wanted: Seats | BestAvailable, layout: SeatLayout, max_seats: int) -> Sequence[Seat] | None:
+    """The seats named, or None where the choice is ours.
+
+    Raises InvalidInput for labels that are unknown, repeated, none or too many, for a count out of 1..max_seats,
+    and for a category the layout does not have.
+    """
+    if isinstance(wanted, Seats):
+        return seats_of(layout, wanted.labels, max_seats, ("target", "seats", "labels"))
+    if not 1 <= wanted.count <= max_seats:
+        raise InvalidInput(f"Ask for 1 to {max_seats} seats.", ("target", "bestAvailable", "count"))
+    if wanted.category is not None and all(seat.category != wanted.category for seat in layout.seats):
+        raise InvalidInput("No seat here is of that category.", ("target", "bestAvailable", "category"))
+    return None
+
+
+def must_be_on_sale(terms: Terms, locked: LockedSchedule) -> None:
+    """Raises InvalidInput where the schedule has started or is not sold at present."""
+    if not locked.on_sale:
+        raise InvalidInput("This schedule is not on sale.", ("target",))
+    if terms.start <= locked.at:
+        raise InvalidInput("This schedule has started; choose a later one.", ("target",))
+
+
+def must_be_under_limit(locked: LockedSchedule, limit: int) -> None:
+    """Raises ReservationLimitReached where the holder has ``limit`` active reservations already."""
+    if locked.holder_active >= limit:
+        raise ReservationLimitReached(
+            f"You hold {limit} active reservations, the most at one time; book or release one first.",
+            limit=limit,
+            retry_at=locked.holder_free_at,
+        )
+
+
+def must_be_free(named: Sequence[Seat], layout: SeatLayout, terms: Terms, locked: LockedSchedule) -> Sequence[Seat]:
+    """The named seats. Raises SeatsUnavailable where one is taken."""
+    taken = [seat for seat in named if seat.index in locked.taken]
+    if not taken:
+        return named
+    labels = ", ".join(seat.label for seat in taken)
+    raise SeatsUnavailable(
+        f"Not free: {labels}. Choose others.",
+        ("target", "seats", "labels"),
+        unavailable=[_state(seat, locked, terms) for seat in taken],
+        alternatives=_alternatives(layout, locked, terms),
+    )
+
+
+def must_find(wanted: BestAvailable, layout: SeatLayout, terms: Terms, locked: LockedSchedule) -> Sequence[Seat]:
+    """The best free seats. Raises SeatsUnavailable where there are not enough that fit."""
+    free = [seat.index for seat in layout.seats if seat.index not in locked.taken]
+    found = best_available(layout, free, wanted.count, wanted.together, wanted.category)
+    if found is not None:
+        return found
+    place = " together" if wanted.together and wanted.count > 1 else ""
+    raise SeatsUnavailable(
+        f"No {wanted.count} free seats{place}. Ask for fewer, or not together.",
+        ("target", "bestAvailable"),
+        alternatives=_alternatives(layout, locked, terms),
+    )
+
+
+def hold_until(terms: Terms, at: datetime) -> datetime:
+    """When a hold taken or extended at ``at`` ends: after the offering's time, at the schedule's start at the latest."""
+    return min(at + terms.reservation_ttl, terms.start)
+
+
+def must_be_extensible(extensions_left: int) -> None:
+    """Raises PolicyViolation where the reservation was extended as often as it may be."""
+    if extensions_left <= 0:
+        raise PolicyViolation("A reservation can be extended twice; book now, or reserve again.", ("id",))
+
+
+def recount(counts: SeatCounts, before: SeatStatus, after: SeatStatus, seats: int) -> SeatCounts:
+    """The counts after ``seats`` seats went from one status to another."""
+    fields = {status: status.value.lower() for status in SeatStatus}
+    return replace(
+        counts,
+        **{
+            fields[before]: getattr(counts, fields[before]) - seats,
+            fields[after]: getattr(counts, fields[after]) + seats,
+        },
+    )
+
+
+def changes(
+    layout: SeatLayout, seats: Sequence[int], status: SeatStatus, held_until: datetime | None = None
+) -> list[SeatChange]:
+    """The same new state for several seats, given by index."""
+    return [SeatChange(layout.seats[seat].label, status, held_until) for seat in seats]
+
+
+def seats_event(
+    type_: str, terms: Terms, locked: LockedSchedule, changed: Sequence[SeatChange], counts: SeatCounts
+) -> Event:
+    """The schedule's next step: the seats that changed and the counts they led to."""
+    return Event(
+        Stream.SCHEDULE,
+        terms.schedule_id,
+        locked.version + 1,
+        type_,
+        locked.at,
+        seats_data(changed, counts),
+        organization_id=terms.organization_id,
+        resource_id=terms.resource_id,
+    )
+
+
+def _state(seat: Seat, locked: LockedSchedule, terms: Terms) -> SeatState:
+    allocation = locked.taken.get(seat.index)
+    if allocation is None:
+        return SeatState(seat, SeatStatus.AVAILABLE, terms.price)
+    return SeatState(seat, allocation.status, terms.price, allocation.held_until)
+
+
+def _alternatives(layout: SeatLayout, locked: LockedSchedule, terms: Terms) -> list[SeatState]:
+    free = (seat for seat in layout.seats if seat.index not in locked.taken)
+    return [_state(seat, locked, terms) for seat, _ in zip(free, range(MAX_ALTERNATIVES), strict=False)]

@@ -1,0 +1,172 @@
+"""Who has which seat: reservations, bookings, and the port through which they change under a schedule's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from domain.catalogue import Terms
+from domain.contact import Contact
+from domain.money import Money
+from domain.seats import Allocation, SeatCounts, SeatLayout
+
+MAX_EXTENSIONS = 2
+
+
+class ReservationStatus(StrEnum):
+    """Where a reservation stands; one whose time is over is EXPIRED, whether anybody has noted it or not."""
+
+    ACTIVE = "ACTIVE"
+    CONVERTED = "CONVERTED"
+    RELEASED = "RELEASED"
+    EXPIRED = "EXPIRED"
+
+
+class BookingStatus(StrEnum):
+    """Where a booking stands."""
+
+    PENDING = "PENDING"
+    CONFIRMED = "CONFIRMED"
+    CANCELLED = "CANCELLED"
+    COMPLETED = "COMPLETED"
+    NO_SHOW = "NO_SHOW"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Seats (indexes, ascending) held for somebody until ``expires_at``; ``now`` is the database's clock as it was read."""
+
+    id: UUID
+    schedule_id: UUID
+    organization_id: UUID
+    account_id: UUID | None
+    status: ReservationStatus
+    seats: Sequence[int]
+    total: Money
+    ttl: timedelta
+    created_at: datetime
+    expires_at: datetime
+    now: datetime
+    extensions: int
+    contact: Contact
+    version: int
+
+    @property
+    def extensions_left(self) -> int:
+        """How often it can still be extended."""
+        return max(0, MAX_EXTENSIONS - self.extensions) if self.status is ReservationStatus.ACTIVE else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """Seats (indexes, ascending) sold to somebody. ``reference`` is what they read aloud."""
+
+    id: UUID
+    reference: str
+    status: BookingStatus
+    schedule_id: UUID
+    organization_id: UUID
+    reservation_id: UUID | None
+    account_id: UUID | None
+    seats: Sequence[int]
+    total: Money
+    contact: Contact
+    created_at: datetime
+    cancelled_at: datetime | None = None
+    external_reference: str | None = None
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LockedSchedule:
+    """A schedule as it stands under its lock: nobody else changes it until the transaction ends.
+
+    ``at`` (UTC) is the instant by which this transaction judges; ``taken`` maps the index of each seat asked for
+    that is not free to its allocation; ``holder_active`` counts the holder's active reservations, the first of
+    which ends at ``holder_free_at``.
+    """
+
+    version: int
+    on_sale: bool
+    at: datetime
+    counts: SeatCounts
+    taken: Mapping[int, Allocation]
+    holder_active: int = 0
+    holder_free_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A reservation about to be written. ``seats`` are indexes in ascending order."""
+
+    id: UUID
+    terms: Terms
+    account_id: UUID | None
+    holder: bytes
+    seats: Sequence[int]
+    total: Money
+    at: datetime
+    expires_at: datetime
+    contact: Contact
+
+
+class Ledger(Protocol):
+    """Seats, reservations and bookings. Each write is one statement, and fails the transaction rather than half apply."""
+
+    async def terms(self, schedule_id: UUID) -> Terms | None:
+        """What reserving needs to know of a schedule, or None if there is none."""
+
+    async def layout(self, layout_id: UUID) -> SeatLayout:
+        """A seat layout by its id; layouts never change."""
+
+    async def lock(
+        self, schedule_id: UUID, seats: Sequence[int] | None, *, holder: bytes | None = None
+    ) -> LockedSchedule:
+        """Lock the schedule (and first the holder, if given) and read ``seats``, or all of them if None."""
+
+    async def hold(self, hold: Hold) -> None:
+        """Write a reservation and take its seats over from nobody or from expired holds. Bumps the schedule."""
+
+    async def reservation(self, reservation_id: UUID) -> Reservation | None:
+        """A reservation as it is now, or None."""
+
+    async def extend(self, reservation_id: UUID, at: datetime, expires_at: datetime) -> Reservation | None:
+        """Move the end of an active reservation that has not ended at ``at``; None if there is none. Bumps."""
+
+    async def release(self, reservation_id: UUID, at: datetime, reason: str | None) -> Reservation | None:
+        """End an active reservation that has not ended at ``at`` and free its seats; None if there is none. Bumps."""
+
+    async def convert(self, booking: Booking) -> Reservation | None:
+        """Turn the booking's reservation into it, once; None unless it is active at ``booking.created_at``. Bumps."""
+
+    async def booking(self, booking_id: UUID) -> Booking | None:
+        """A booking as it is now, or None."""
+
+    async def booking_of(self, reservation_id: UUID) -> Booking | None:
+        """The booking a reservation became, or None."""
+
+    async def cancel(self, booking_id: UUID, at: datetime, reason: str | None) -> Booking | None:
+        """Cancel a confirmed booking and free its seats; None if it is not confirmed. Bumps."""
+
+    async def block(self, schedule_id: UUID, seats: Sequence[int], at: datetime) -> None:
+        """Block seats that are free at ``at``. Bumps."""
+
+    async def unblock(self, schedule_id: UUID, seats: Sequence[int]) -> None:
+        """Free blocked seats. Bumps."""
+
+    async def due(self, limit: int) -> Sequence[UUID]:
+        """Schedules with reservations whose time is over, the longest overdue first."""
+
+    async def expire(self, schedule_id: UUID, at: datetime) -> tuple[Sequence[int], Sequence[Reservation]]:
+        """End the schedule's reservations due at ``at``: the seats that became free, the reservations ended.
+
+        Bumps the schedule if a seat became free.
+        """
+
+    async def next_due(self) -> timedelta | None:
+        """How long until the next reservation runs out (zero if overdue), or None if none is active."""

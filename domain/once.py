@@ -1,0 +1,150 @@
+"""A request that is sent again has one effect: idempotency keys (the contract's own rule, kept 24 h a caller)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from domain import errors
+from domain.errors import IdempotencyMismatch, InvalidInput, Refusal
+from domain.guests import Guests
+from domain.money import Money
+from domain.ports import Begin, Transaction, UsedKey
+from domain.seats import Seat, SeatState, SeatStatus
+from domain.viewer import Viewer
+
+MAX_KEY = 255
+
+
+class Identified(Protocol):
+    """A result that can be found again by its id."""
+
+    @property
+    def id(self) -> UUID:
+        """The id."""
+
+
+Result = TypeVar("Result", bound=Identified)
+Work = Callable[[Transaction], Awaitable[Result]]
+Recall = Callable[[Transaction, UUID], Awaitable[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Runs a use case in one transaction, and with a key only once."""
+
+    begin: Begin
+    guests: Guests
+
+    async def run(
+        self,
+        viewer: Viewer,
+        operation: str,
+        request: object,
+        key: str | None,
+        work: Work[Result],
+        recall: Recall[Result],
+    ) -> Result:
+        """Run ``work``, or, if the caller used ``key`` before, find its result again by ``recall``.
+
+        A refusal is an outcome like any other: the same key gives it again.
+        Raises IdempotencyMismatch for a key used with another request, InvalidInput for one not of 1..255
+        characters, and whatever ``work`` refuses with.
+        """
+        if key is None:
+            async with self.begin(viewer) as tx:
+                return await work(tx)
+        if not 1 <= len(key) <= MAX_KEY:
+            raise InvalidInput(f"An idempotency key has 1 to {MAX_KEY} characters.", ("idempotencyKey",))
+        scope, print_ = self.guests.holder(viewer), fingerprint(request)
+        try:
+            async with self.begin(viewer) as tx:
+                used = await tx.keys.claim(scope, key, operation, print_)
+                if used is not None:
+                    return await _again(tx, used, operation, print_, recall)
+                result = await work(tx)
+                await tx.keys.settle(scope, key, {"id": str(result.id)})
+                return result
+        except IdempotencyMismatch:
+            raise
+        except Refusal as refusal:
+            async with self.begin(viewer) as tx:
+                used = await tx.keys.claim(scope, key, operation, print_)
+                if used is not None:
+                    return await _again(tx, used, operation, print_, recall)
+                await tx.keys.settle(scope, key, {"refusal": freeze(refusal)})
+            raise
+
+
+async def _again(
+    tx: Transaction, used: UsedKey, operation: str, print_: bytes, recall: Recall[Result]
+) -> Result:
+    if (used.operation, used.fingerprint) != (operation, print_):
+        raise IdempotencyMismatch(
+            "This idempotency key was used with another input; send a new key.", ("idempotencyKey",)
+        )
+    refusal = used.outcome.get("refusal")
+    if isinstance(refusal, Mapping):
+        raise thaw(refusal)
+    return await recall(tx, UUID(str(used.outcome["id"])))
+
+
+def fingerprint(request: object) -> bytes:
+    """The SHA-256 of a request's values (32 bytes), equal for equal requests."""
+    values = asdict(request) if is_dataclass(request) and not isinstance(request, type) else request
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).digest()
+
+
+def freeze(refusal: Refusal) -> dict[str, object]:
+    """A refusal as JSON values, for ``thaw``."""
+    frozen: dict[str, object] = {"type": type(refusal).__name__}
+    for name, value in vars(refusal).items():
+        if name in ("unavailable", "alternatives"):
+            frozen[name] = [_freeze_state(state) for state in value]
+        else:
+            frozen[name] = value.isoformat() if isinstance(value, datetime) else value
+    return frozen
+
+
+def thaw(frozen: Mapping[str, object]) -> Refusal:
+    """The refusal that was frozen."""
+    fields = {name: _thaw_value(name, value) for name, value in frozen.items() if name != "type"}
+    refusal: Refusal = getattr(errors, str(frozen["type"]))(**fields)
+    return refusal
+
+
+def _thaw_value(name: str, value: object) -> object:
+    if name in ("unavailable", "alternatives") and isinstance(value, list):
+        return [_thaw_state(state) for state in value]
+    if name in ("expired_at", "retry_at") and isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return value
+
+
+def _freeze_state(state: SeatState) -> dict[str, object]:
+    return {
+        "seat": asdict(state.seat),
+        "status": state.status.value,
+        "price": [str(state.price.amount), state.price.currency],
+        "held_until": state.held_until.isoformat() if state.held_until else None,
+        "mine": state.mine,
+    }
+
+
+def _thaw_state(frozen: Mapping[str, object]) -> SeatState:
+    from decimal import Decimal
+
+    seat, price, until = frozen["seat"], frozen["price"], frozen["held_until"]
+    assert isinstance(seat, dict) and isinstance(price, list)  # noqa: PT018, S101 - what _freeze_state wrote
+    return SeatState(
+        seat=Seat(**seat),
+        status=SeatStatus(str(frozen["status"])),
+        price=Money(Decimal(price[0]), price[1]),
+        held_until=datetime.fromisoformat(str(until)) if until else None,
+        mine=bool(frozen["mine"]),
+    )

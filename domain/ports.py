@@ -1,0 +1,100 @@
+"""What the use cases need from outside, as protocols; ``db`` fulfils them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from domain.accounts import AccountStore
+from domain.catalogue import Offering, Organization, Resource, Schedule
+from domain.events import Event
+from domain.ledger import Ledger
+from domain.seats import SeatLayout
+from domain.viewer import Viewer
+
+
+class CatalogueStore(Protocol):
+    """Organizations, resources, offerings, schedules."""
+
+    async def organization(self, organization_id: UUID) -> Organization | None:
+        """An organization by its id."""
+
+    async def resource(self, resource_id: UUID) -> Resource | None:
+        """A resource by its id, locked against other saves."""
+
+    async def offering(self, offering_id: UUID) -> Offering | None:
+        """An offering by its id, locked against other saves."""
+
+    async def layout(self, layout_id: UUID) -> SeatLayout:
+        """A seat layout by its id."""
+
+    async def add_layout(self, organization_id: UUID, layout: SeatLayout) -> None:
+        """Write a new seat layout."""
+
+    async def save_resource(self, resource: Resource) -> datetime:
+        """Insert or replace a resource; the instant of it (UTC)."""
+
+    async def save_offering(self, offering: Offering) -> datetime:
+        """Insert or replace an offering; the instant of it (UTC)."""
+
+    async def open(self, offering: Offering, schedules: Sequence[Schedule]) -> datetime:
+        """Insert schedules; the instant of it (UTC). Raises Conflict where the resource runs another at that time."""
+
+    async def opened_with(self, first: UUID) -> Sequence[UUID]:
+        """The schedules opened in one call with this one, in the order of their starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsedKey:
+    """An idempotency key that was used before: by which operation, with which input, to what end."""
+
+    operation: str
+    fingerprint: bytes
+    outcome: Mapping[str, object]
+
+
+class IdempotencyKeys(Protocol):
+    """Keys a caller gave, kept 24 hours."""
+
+    async def claim(self, scope: bytes, key: str, operation: str, fingerprint: bytes) -> UsedKey | None:
+        """Take a key for this transaction, waiting for another that has it; the earlier use if there is one."""
+
+    async def settle(self, scope: bytes, key: str, outcome: Mapping[str, object]) -> None:
+        """Write down what the claimed key led to."""
+
+    async def forget(self, limit: int) -> int:
+        """Drop up to ``limit`` keys older than 24 hours; how many were dropped."""
+
+
+class Transaction(Protocol):
+    """One transaction. Leaving it without an exception commits; events become visible with the change."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Seats, reservations, bookings."""
+
+    @property
+    def catalogue(self) -> CatalogueStore:
+        """What can be booked."""
+
+    @property
+    def accounts(self) -> AccountStore:
+        """People, their sessions and memberships."""
+
+    @property
+    def keys(self) -> IdempotencyKeys:
+        """Idempotency keys."""
+
+    def emit(self, *events: Event) -> None:
+        """Write events to the log with this transaction."""
+
+
+class Begin(Protocol):
+    """Starts a transaction for a caller, or for the system itself if None."""
+
+    def __call__(self, viewer: Viewer | None) -> AbstractAsyncContextManager[Transaction]:
+        """One transaction as a context."""
