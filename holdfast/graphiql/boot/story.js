@@ -1,0 +1,34 @@
+const REMEMBERED = { Schedule: "scheduleId", Reservation: "reservationId", Booking: "bookingId" };
+
+/** Carries ids from one example to the next: a variable left empty means the one seen last. */
+export class Story {
+  #seen = {};
+
+  /** Remembers the first Schedule, Reservation and Booking (by __typename) of a result. */
+  learn({ data }) {
+    const first = {};
+    const walk = (value) => {
+      if (value === null || typeof value !== "object") return;
+      const name = REMEMBERED[value.__typename];
+      if (name && value.id) first[name] ??= value.id;
+      Object.values(value).forEach(walk);
+    };
+    walk(data);
+    Object.assign(this.#seen, first);
+  }
+
+  /**
+   * The variables with each empty `scheduleId`, `reservationId` and `bookingId` filled in, and an empty `from` as now.
+   * Throws an Error that says what to do when nothing was seen yet.
+   */
+  fill(variables) {
+    const filled = { ...variables };
+    for (const [type, name] of Object.entries(REMEMBERED)) {
+      if (filled[name] !== "") continue;
+      if (!this.#seen[name]) throw new Error(`No ${type} was seen on this page yet: run the tab before, or give ${name}.`);
+      filled[name] = this.#seen[name];
+    }
+    if (filled.from === "") filled.from = new Date().toISOString();
+    return filled;
+  }
+}
