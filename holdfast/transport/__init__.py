@@ -1,0 +1,59 @@
+"""How GraphQL meets the wire: POST and GET, event streams, and graphql-transport-ws, all at ``/graphql``.
+
+Our own in place of Strawberry's handlers, which answer malformed input with a 500 or a broken socket and
+share one context among all operations of a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from domain.viewer import Viewer
+from holdfast.transport.http import HttpEndpoint, Page
+from holdfast.transport.patience import Patience
+from holdfast.transport.request import Authenticate, Limits, Ports, SessionWatch
+from holdfast.transport.socket import SocketEndpoint
+from holdfast.transport.sse import EventStreams
+from schema.executor import Executor, OperationContext
+
+__all__ = ["Authenticate", "Limits", "SessionWatch", "Transport"]
+
+
+class Transport:
+    """The whole of ``/graphql``.
+
+    ``make_context`` is called once an operation. ``may_introspect`` says who may ask for the schema.
+    ``allowed_origins`` are the foreign origins ("https://example.org") whose pages may open sockets. ``page``
+    is shown to a browser that asks for HTML.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        authenticate: Authenticate,
+        make_context: Callable[[Viewer], OperationContext],
+        sessions: SessionWatch,
+        *,
+        may_introspect: Callable[[Viewer], bool],
+        allowed_origins: Collection[str] = (),
+        page: Page | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        limits = limits or Limits()
+        patience = Patience(limits.send)
+        self._ports = Ports(executor, authenticate, make_context, sessions, limits, may_introspect)
+        self._streams = EventStreams(self._ports, patience)
+        self._http = HttpEndpoint(self._ports, self._streams, page)
+        self._sockets = SocketEndpoint(self._ports, patience, allowed_origins)
+
+    def routes(self) -> list[BaseRoute]:
+        """Routes, not a Mount, which would redirect ``/graphql`` to ``/graphql/``."""
+        return [Route("/graphql", self._http), WebSocketRoute("/graphql", self._sockets)]
+
+    async def drain(self) -> None:
+        """Close sockets with 1001, end event streams, let mutations that are under way finish."""
+        await asyncio.gather(self._sockets.drain(), self._streams.drain())
+        await self._ports.mutations_finished()

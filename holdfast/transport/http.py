@@ -1,0 +1,219 @@
+"""GraphQL over HTTP: POST with JSON, GET for queries, one result or an event stream.
+
+The rules are those of the GraphQL over HTTP draft (https://graphql.github.io/graphql-over-http/draft/). A
+client that takes application/graphql-response+json gets a 4xx for a request that was not run; one that takes
+application/json gets 200 with the same body, unless the request was no GraphQL request at all.
+
+A POST must be application/json: no page elsewhere can make a browser send that without asking first (CSRF). A
+GET runs queries alone, and nothing that a browser sends on its own says who asks, so it needs no more.
+
+A query whose client goes away is cancelled; a mutation runs to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from graphql import OperationType
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from domain.errors import Denial
+from domain.viewer import Viewer
+from holdfast.transport.accept import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, Accepted, accepted, is_json
+from holdfast.transport.request import (
+    Malformed,
+    Parameters,
+    Ports,
+    address_of,
+    decode,
+    encode,
+    request_id_of,
+    status_of,
+)
+from holdfast.transport.sse import EventStreams
+from schema.documents import DocumentRejected
+from schema.errors import denied, internal
+from schema.executor import Prepared, Result
+
+Page = Callable[[Request], Response]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Answer:
+    """One result, and how it travels."""
+
+    result: Result
+    media: str = JSON
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class HttpEndpoint:
+    """The ASGI application behind ``/graphql``; ``page`` is shown to a browser that asks for HTML."""
+
+    def __init__(self, ports: Ports, streams: EventStreams, page: Page | None) -> None:
+        self._ports = ports
+        self._streams = streams
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        request_id = request_id_of(request.headers)
+        clear_contextvars()
+        bind_contextvars(request_id=request_id)
+        accept = accepted(request.headers.get("accept"))
+        try:
+            if self._page is not None and request.method == "GET" and accept.page_preferred:
+                await self._page(request)(scope, receive, send)
+                return
+            answer = await self._answer(request, request_id, accept, send)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            answer = _refused(error, request_id, accept.single or JSON)
+        if answer is not None:
+            await _respond(send, answer, request_id)
+
+    async def _answer(self, request: Request, request_id: str, accept: Accepted, send: Send) -> Answer | None:
+        parameters = await self._parameters(request)
+        viewer = await self._ports.authenticate(
+            request.headers.get("authorization"), address_of(request.scope), request_id
+        )
+        if accept.single is None and not accept.stream:
+            message = f"Answers are {GRAPHQL_RESPONSE}, {JSON} or {EVENT_STREAM}."
+            raise Malformed(message, 406, "NOT_ACCEPTABLE")
+        try:
+            prepared = self._ports.prepare(parameters, viewer)
+        except DocumentRejected as rejected:
+            if accept.single is None:
+                await self._streams.refuse(rejected.errors, request_id, send)
+                return None
+            return _told({"errors": rejected.errors}, accept.single)
+        _refuse_unsafe_get(request.method, prepared)
+        if accept.single is None or accept.stream_preferred or prepared.kind is OperationType.SUBSCRIPTION:
+            if not accept.stream:
+                message = "A subscription needs Accept: text/event-stream, or a graphql-transport-ws socket."
+                raise Malformed(message, 406, "NOT_ACCEPTABLE")
+            await self._streams.serve(prepared, parameters, viewer, request.scope, request.receive, send)
+            return None
+        result = await self._run(prepared, parameters, viewer, request)
+        return _told(result, accept.single)
+
+    async def _parameters(self, request: Request) -> Parameters:
+        if request.method == "GET":
+            return _parameters_of_url(request.scope["query_string"], self._ports.limits.json_depth)
+        if request.method != "POST":
+            message = "Send a POST, or a GET for a query."
+            raise Malformed(message, 405, "METHOD_NOT_ALLOWED", allow="GET, POST")
+        if not is_json(request.headers.get("content-type")):
+            message = "The body must be application/json in UTF-8."
+            raise Malformed(message, 415, "UNSUPPORTED_MEDIA_TYPE")
+        body = await _body(request, self._ports.limits.body)
+        return Parameters.of(decode(body, self._ports.limits.json_depth))
+
+    async def _run(
+        self, prepared: Prepared, parameters: Parameters, viewer: Viewer, request: Request
+    ) -> Result:
+        running = self._ports.executor.execute(
+            prepared, parameters.variables, self._ports.make_context(viewer)
+        )
+        if prepared.kind is OperationType.MUTATION:
+            return await running
+        work = asyncio.create_task(running)
+        leaving = asyncio.create_task(_disconnected(request))
+        try:
+            await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise ClientDisconnect
+            return work.result()
+        finally:
+            leaving.cancel()
+            if work.cancel():
+                with suppress(asyncio.CancelledError):
+                    await work
+
+
+def _refused(error: Exception, request_id: str, media: str) -> Answer:
+    match error:
+        case Malformed():
+            return Answer({"errors": [error.wire()]}, media, error.status, error.headers)
+        case Denial():
+            answer = Answer({"errors": [denied(error)]}, media, status_of(error))
+            if answer.status == 401:
+                answer.headers["www-authenticate"] = 'Bearer error="invalid_token"'
+            if "retryAfter" in error.extensions:
+                answer.headers["retry-after"] = str(error.extensions["retryAfter"])
+            return answer
+    _log.error("a request failed", exc_info=error, extra={"request_id": request_id})
+    return Answer({"errors": [internal(request_id)]}, media, 500)
+
+
+def _told(result: Result, media: str) -> Answer:
+    return Answer(result, media, 200 if "data" in result or media == JSON else 400)
+
+
+async def _respond(send: Send, answer: Answer, request_id: str) -> None:
+    body = encode(answer.result, request_id)
+    headers = [
+        (b"content-type", f"{answer.media}; charset=utf-8".encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-request-id", request_id.encode()),
+        *((name.encode(), value.encode()) for name, value in answer.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _refuse_unsafe_get(method: str, prepared: Prepared) -> None:
+    if method == "GET" and prepared.kind is OperationType.MUTATION:
+        message = "A mutation needs POST."
+        raise Malformed(message, 405, "METHOD_NOT_ALLOWED", allow="POST")
+
+
+def _parameters_of_url(query_string: bytes, depth: int) -> Parameters:
+    try:
+        given: dict[str, object] = dict(
+            parse_qsl(
+                query_string.decode("ascii"), errors="strict", keep_blank_values=True, max_num_fields=16
+            )
+        )
+    except ValueError:
+        message = "The URL's query is not URL-encoded UTF-8."
+        raise Malformed(message) from None
+    for name in ("variables", "extensions"):
+        text = given.get(name)
+        if isinstance(text, str):
+            given[name] = decode(text, depth) if text else None
+    return Parameters.of(given)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The whole body. Raises Malformed when it is longer than ``limit``, if possible before reading it."""
+    too_large = Malformed(
+        f"The body is longer than {limit} bytes.", 413, "PAYLOAD_TOO_LARGE", connection="close"
+    )
+    if int(request.headers.get("content-length", "0")) > limit:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,236 @@
+"""What POST, GET, event streams and sockets share: the ports, the limits, and the form of a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+import orjson
+from graphql import OperationType
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from domain.errors import Denial
+from domain.viewer import Viewer
+from schema.errors import WireError, internal
+from schema.executor import Executor, OperationContext, Prepared, Result
+
+_log = logging.getLogger(__name__)
+
+
+class Authenticate(Protocol):
+    """Tells who asks."""
+
+    def __call__(self, authorization: str | None, address: str, request_id: str) -> Awaitable[Viewer]:
+        """Judge an Authorization value as it came, scheme and all; None is a guest.
+
+        Raises a Denial: Unauthenticated when the token is malformed, forged or expired, or its session ended.
+        """
+
+
+class SessionWatch(Protocol):
+    """Tells at once when a session ends: signed out, revoked, or its family burnt."""
+
+    def watch(self, session_id: UUID, ended: Callable[[], None]) -> Callable[[], None]:
+        """Call ``ended`` once, on the event loop's thread, when the session ends; return what stops it.
+
+        A session that has ended already is told too, so that none slips through between sign-in and watch.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes in bytes, times in seconds."""
+
+    body: int = 256 * 1024
+    message: int = 256 * 1024
+    json_depth: int = 64
+    operations_per_socket: int = 100
+    initialisation: float = 10
+    send: float = 20
+    close: float = 0.5
+    heartbeat: float = 12
+
+
+class Malformed(Exception):
+    """A request that is none: refused with an HTTP status, on a socket with a close code."""
+
+    def __init__(self, message: str, status: int = 400, code: str = "BAD_REQUEST", **headers: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def wire(self) -> WireError:
+        """The error as the client reads it."""
+        return {"message": self.message, "extensions": {"code": self.code}}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """A GraphQL request, as GraphQL over HTTP names its parts ("Request Parameters")."""
+
+    query: str
+    operation_name: str | None = None
+    variables: dict[str, Any] | None = None
+    extensions: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, value: object) -> Parameters:
+        """The request in a decoded JSON value. Raises Malformed."""
+        match value:
+            case list():
+                message = "Batches are not accepted: send one operation in a request."
+                raise Malformed(message)
+            case dict():
+                return cls(
+                    _part(value, "query", str, required=True),
+                    _part(value, "operationName", str),
+                    _part(value, "variables", dict),
+                    _part(value, "extensions", dict),
+                )
+        message = 'A request is a JSON object with a "query".'
+        raise Malformed(message)
+
+
+@dataclass(slots=True)
+class Ports:
+    """What the transport needs of the house, and how it runs an operation with it."""
+
+    executor: Executor
+    authenticate: Authenticate
+    make_context: Callable[[Viewer], OperationContext]
+    sessions: SessionWatch
+    limits: Limits
+    may_introspect: Callable[[Viewer], bool]
+    _mutations: set[asyncio.Task[Result]] = field(default_factory=set)
+
+    def prepare(self, parameters: Parameters, viewer: Viewer) -> Prepared:
+        """Parse, validate and pick the operation. Raises DocumentRejected."""
+        return self.executor.prepare(
+            parameters.query,
+            parameters.operation_name,
+            allow_introspection=self.may_introspect(viewer),
+        )
+
+    def results(
+        self, prepared: Prepared, parameters: Parameters, viewer: Viewer
+    ) -> AsyncGenerator[Result, None]:
+        """The results of any operation, in a context of its own; one for a query or a mutation.
+
+        A mutation whose reader goes away runs to its end all the same.
+        """
+        context = self.make_context(viewer)
+        if prepared.kind is OperationType.SUBSCRIPTION:
+            return self.executor.subscribe(prepared, parameters.variables, context)
+        return self._result(prepared, self.executor.execute(prepared, parameters.variables, context))
+
+    async def mutations_finished(self) -> None:
+        """Wait for the mutations that outlived their reader."""
+        while self._mutations:
+            await asyncio.wait(self._mutations)
+
+    async def _result(
+        self, prepared: Prepared, running: Coroutine[Any, Any, Result]
+    ) -> AsyncGenerator[Result, None]:
+        if prepared.kind is OperationType.MUTATION:
+            task = asyncio.create_task(running)
+            self._mutations.add(task)
+            task.add_done_callback(self._mutations.discard)
+            yield await asyncio.shield(task)
+        else:
+            yield await running
+
+
+def decode(text: bytes | str, depth: int) -> object:
+    """The value of a JSON text nested at most ``depth`` deep. Raises Malformed.
+
+    orjson itself refuses what is not UTF-8, numbers out of range and lone surrogates (RFC 8259, 7 and 8.1).
+    """
+    try:
+        value: object = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        message = f"Not a JSON text: {error.msg}."
+        raise Malformed(message) from None
+    openings = (
+        (text.count(b"[") + text.count(b"{"))
+        if isinstance(text, bytes)
+        else text.count("[") + text.count("{")
+    )
+    if openings > depth and _deeper_than(value, depth):
+        message = f"The JSON is nested more than {depth} deep."
+        raise Malformed(message)
+    return value
+
+
+def encode(value: object, request_id: str) -> bytes:
+    """The JSON text of a result or message; what JSON cannot say becomes an INTERNAL error in its place."""
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        _log.error("a result is not JSON", exc_info=error, extra={"request_id": request_id})
+        broken = {"errors": [internal(request_id)]}
+        if isinstance(value, dict) and "payload" in value:
+            return orjson.dumps({**value, "payload": broken})
+        return orjson.dumps(broken)
+
+
+def request_id_of(headers: Headers) -> str:
+    """The caller's X-Request-Id if it is a plain token of at most 64 characters, or a new one."""
+    given = headers.get("x-request-id")
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def address_of(scope: Scope) -> str:
+    """The caller's network address as text, or "" on a UNIX socket."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def abort_of(scope: Scope) -> Callable[[], None]:
+    """What drops the connection at once, unsent bytes and all; see ``holdfast.transport.server``."""
+    abort: Callable[[], None] = (
+        scope.get("extensions", {}).get("holdfast.transport", {}).get("abort", _nothing)
+    )
+    return abort
+
+
+def status_of(denial: Denial) -> int:
+    """The HTTP status of a denial that stops a whole request."""
+    return _STATUS.get(denial.code, 400)
+
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
+
+
+def _nothing() -> None:
+    """Stand in where the server has no such door."""
+
+
+def _part(value: dict[str, Any], name: str, kind: type, *, required: bool = False) -> Any:
+    part = value.get(name)
+    if isinstance(part, kind) or (part is None and not required):
+        return part
+    message = f'"{name}" must be {"a string" if kind is str else "an object"}.'
+    raise Malformed(message)
+
+
+def _deeper_than(value: object, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True

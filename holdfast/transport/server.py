@@ -1,0 +1,71 @@
+"""uvicorn, with the three things that ASGI cannot say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from socket import socket
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """Lets the application drop a connection whose peer does not read: closing would wait for it for ever."""
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.scope["extensions"] = {"holdfast.transport": {"abort": self.transport.abort}}
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """The same for sockets; and text that is not UTF-8 is a close code (RFC 6455, 8.1), not a traceback."""
+
+    def handle_connect(self, event: Request) -> None:
+        """Open the handshake."""
+        super().handle_connect(event)
+        if not self.handshake_complete:
+            self.scope["extensions"]["holdfast.transport"] = {"abort": self.transport.abort}
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a whole message to the application."""
+        if self.curr_msg_data_type == "text" and not _is_utf8(b"".join(self.frames)):
+            self.frames = []
+            self.conn.send_close(1007)
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
+    def keepalive_timeout(self) -> None:
+        """Drop a peer that does not answer pings, after a second in which it may take the close frame."""
+        super().keepalive_timeout()
+        self.loop.call_later(1, self.transport.abort)
+
+
+class Server(uvicorn.Server):
+    """A server that lets ``drain`` say goodbye to streams before uvicorn waits for its connections to end."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Stop accepting, end the streams, then shut down as uvicorn does."""
+        for server in self.servers:
+            server.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                await self._drain()
+        await super().shutdown(sockets)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,170 @@
+"""Event streams in the "distinct connections" mode of graphql-sse's PROTOCOL.md: a request is a stream.
+
+``event: next`` carries a result, ``event: complete`` is the end; a comment every few seconds keeps proxies
+from closing a quiet stream. A stream outlives no token: when it runs out or its session ends, the last
+``next`` says UNAUTHENTICATED. A client renews by opening another stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from domain.errors import Denial
+from domain.viewer import Viewer
+from holdfast.transport.patience import Patience
+from holdfast.transport.request import Parameters, Ports, abort_of, encode
+from holdfast.transport.tenure import Tenure
+from schema.errors import WireError, denied, internal
+from schema.executor import Prepared
+
+_log = logging.getLogger(__name__)
+
+_HEARTBEAT = b":\n\n"
+_COMPLETE = b"event: complete\ndata:\n\n"
+
+
+class EventStreams:
+    """Serves event streams, and ends them all when the server goes away."""
+
+    def __init__(self, ports: Ports, patience: Patience) -> None:
+        self._ports = ports
+        self._patience = patience
+        self._open: set[EventStream] = set()
+        self._draining = False
+
+    async def refuse(self, errors: list[WireError], request_id: str, send: Send) -> None:
+        """Say in a stream why nothing runs: an EventSource cannot read anything else."""
+        await _start(send, request_id)
+        event = _next({"errors": errors}, request_id)
+        await send({"type": "http.response.body", "body": event + _COMPLETE})
+
+    async def serve(
+        self,
+        prepared: Prepared,
+        parameters: Parameters,
+        viewer: Viewer,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Run one operation until it is over, or its reader, its token or the server is."""
+        stream = EventStream(self._ports, self._patience, viewer, send, abort_of(scope))
+        self._open.add(stream)
+        try:
+            if self._draining:
+                stream.end(None)
+            await stream.run(prepared, parameters, receive)
+        finally:
+            self._open.discard(stream)
+
+    async def drain(self) -> None:
+        """End every stream and every later one; clients resume elsewhere with their cursor."""
+        self._draining = True
+        for stream in self._open:
+            stream.end(None)
+        await asyncio.gather(*(stream.gone.wait() for stream in self._open))
+
+
+class EventStream:
+    """One stream."""
+
+    def __init__(
+        self, ports: Ports, patience: Patience, viewer: Viewer, send: Send, abort: Callable[[], None]
+    ) -> None:
+        self._ports = ports
+        self._patience = patience
+        self._send = send
+        self._abort = abort
+        self._viewer = viewer
+        self._ended: asyncio.Future[Denial | None] = asyncio.get_running_loop().create_future()
+        self.gone = asyncio.Event()
+
+    def end(self, denial: Denial | None) -> None:
+        """End the stream soon; ``denial`` is its last word, if there is one."""
+        if not self._ended.done():
+            self._ended.set_result(denial)
+
+    async def run(self, prepared: Prepared, parameters: Parameters, receive: Receive) -> None:
+        """Pump results to the reader until something ends it."""
+        tenure = Tenure(self._viewer, self._ports.sessions, self.end)
+        pumping = asyncio.create_task(self._pump(prepared, parameters))
+        leaving = asyncio.create_task(_disconnected(receive))
+        try:
+            await _start(self._send, self._viewer.request_id)
+            await self._beat_until_any_of(pumping, leaving)
+            pumping.cancel()
+            if not leaving.done():
+                await self._say_goodbye()
+        finally:
+            tenure.close()
+            leaving.cancel()
+            await _stopped(pumping)
+            self.gone.set()
+
+    async def _pump(self, prepared: Prepared, parameters: Parameters) -> None:
+        request_id = self._viewer.request_id
+        try:
+            async with aclosing(self._ports.results(prepared, parameters, self._viewer)) as results:
+                async for result in results:
+                    await self._write(_next(result, request_id))
+        except Exception as error:
+            _log.error("an event stream failed", exc_info=error, extra={"request_id": request_id})
+            await self._write(_next({"errors": [internal(request_id)]}, request_id))
+
+    async def _beat_until_any_of(self, *tasks: asyncio.Task[None]) -> None:
+        ends: set[asyncio.Future[Any]] = {*tasks, self._ended}
+        while True:
+            done, _ = await asyncio.wait(
+                ends,
+                timeout=self._ports.limits.heartbeat,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if done:
+                return
+            await self._write(_HEARTBEAT)
+
+    async def _say_goodbye(self) -> None:
+        body = _COMPLETE
+        denial = self._ended.result() if self._ended.done() else None
+        if denial is not None:
+            body = _next({"errors": [denied(denial)]}, self._viewer.request_id) + body
+        try:
+            async with asyncio.timeout(self._ports.limits.close):
+                await self._send({"type": "http.response.body", "body": body})
+        except TimeoutError:
+            self._abort()
+
+    async def _write(self, event: bytes) -> None:
+        sending = self._send({"type": "http.response.body", "body": event, "more_body": True})
+        await self._patience.within(sending, self._abort)
+
+
+def _next(result: object, request_id: str) -> bytes:
+    return b"event: next\ndata: %b\n\n" % encode(result, request_id)
+
+
+async def _start(send: Send, request_id: str) -> None:
+    headers = [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"x-accel-buffering", b"no"),
+        (b"x-request-id", request_id.encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    if task.cancel():
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,119 @@
+"""Documents, parsed and validated once for as long as they are asked for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    parse,
+    specified_rules,
+    validate,
+)
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+
+from schema.errors import WireError, document_errors
+
+RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentLimits:
+    """What a document may cost before it runs, and what the kept ones may cost together.
+
+    ``tokens`` counts lexical tokens (and, apart from them, comments); ``errors`` is how many faults of one
+    document are told. A kept document takes some 150 to 200 bytes of memory a character of its text, so
+    ``kept_characters`` bounds the memory.
+    """
+
+    tokens: int = 10_000
+    errors: int = 20
+    kept: int = 1_000
+    kept_characters: int = 256 * 1024
+
+
+class DocumentRejected(Exception):
+    """A document that does not run; ``errors`` are ready for the wire."""
+
+    def __init__(self, errors: list[WireError]) -> None:
+        super().__init__(errors[0]["message"])
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A valid document. ``introspection`` lists the places where it asks for the schema itself."""
+
+    tree: DocumentNode
+    introspection: Sequence[GraphQLError] = ()
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """The operation of that name, or the only one. Raises DocumentRejected."""
+        operations = [node for node in self.tree.definitions if isinstance(node, OperationDefinitionNode)]
+        if name is not None:
+            operations = [node for node in operations if node.name is not None and node.name.value == name]
+        if len(operations) == 1:
+            return operations[0]
+        if name is not None:
+            message = f"Unknown operation named '{name}'."
+        elif operations:
+            message = "Must provide operation name if query contains multiple operations."
+        else:
+            message = "Must provide an operation."
+        raise DocumentRejected(document_errors([GraphQLError(message)], "OPERATION_RESOLUTION_FAILURE"))
+
+
+@dataclass(slots=True)
+class Documents:
+    """Parses and validates by the text of a document; the least recently used are forgotten first.
+
+    Documents that do not pass are not kept: their number is up to whoever sends them.
+    """
+
+    schema: GraphQLSchema
+    limits: DocumentLimits
+    suggestions: bool
+    _kept: OrderedDict[str, Document] = field(default_factory=OrderedDict)
+    _characters: int = 0
+
+    def get(self, text: str) -> Document:
+        """The document of that text. Raises DocumentRejected."""
+        document = self._kept.get(text)
+        if document is None:
+            document = self._validated(self._parsed(text), text)
+            self._keep(text, document)
+        else:
+            self._kept.move_to_end(text)
+        return document
+
+    def _parsed(self, text: str) -> DocumentNode:
+        limit = self.limits.tokens
+        try:
+            return parse(text, max_lexical_tokens=limit, max_comments=limit)
+        except GraphQLError as error:
+            raise DocumentRejected(document_errors([error], "GRAPHQL_PARSE_FAILED")) from None
+
+    def _validated(self, tree: DocumentNode, text: str) -> Document:
+        faults = validate(
+            self.schema, tree, RULES, max_errors=self.limits.errors, hide_suggestions=not self.suggestions
+        )
+        if faults:
+            raise DocumentRejected(document_errors(faults, "GRAPHQL_VALIDATION_FAILED"))
+        if "__schema" not in text and "__type" not in text:
+            return Document(tree)
+        asking = validate(self.schema, tree, [NoSchemaIntrospectionCustomRule], max_errors=self.limits.errors)
+        return Document(tree, asking)
+
+    def _keep(self, text: str, document: Document) -> None:
+        self._kept[text] = document
+        self._characters += len(text)
+        while len(self._kept) > self.limits.kept or self._characters > self.limits.kept_characters:
+            forgotten, _ = self._kept.popitem(last=False)
+            self._characters -= len(forgotten)

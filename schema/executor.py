@@ -1,0 +1,140 @@
+"""Runs a document against the schema: graphql-core's execution, with the class that Strawberry gives it.
+
+Strawberry's ``Schema.execute`` would parse and validate at each request and build an extension runner around
+it; resolvers, ``Info``, scalars, field extensions and exception handlers live inside the schema and are the
+same here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any, Protocol, TypeAlias, TypeGuard, cast
+
+import strawberry
+from graphql import DocumentNode, GraphQLError, OperationType
+from graphql.execution import (
+    ExecutionResult,
+    create_source_event_stream,
+    map_source_to_response_event,
+)
+from graphql.execution import Executor as Execution
+from strawberry.execution import optimized_is_awaitable
+
+from domain.viewer import Viewer
+from schema.documents import DocumentLimits, DocumentRejected, Documents
+from schema.errors import document_errors, execution_errors
+
+Result: TypeAlias = dict[str, Any]
+"""``{"data": ..., "errors": [...]}``; without ``data``, nothing was run or a stream broke."""
+
+Variables: TypeAlias = dict[str, Any] | None
+
+
+class OperationContext(Protocol):
+    """What the executor itself reads of an operation's context."""
+
+    @property
+    def viewer(self) -> Viewer:
+        """Who asks; its ``request_id`` is told with an unexpected failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document that may run, and which of its operations was asked for."""
+
+    tree: DocumentNode
+    operation_name: str | None
+    kind: OperationType
+
+
+class Executor:
+    """Prepares documents and runs them.
+
+    ``suggestions`` adds "Did you mean ..." to errors, which tells names of a schema that may be secret.
+    Raises ValueError for a schema whose extensions or operation directives would silently not run.
+    """
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        limits: DocumentLimits | None = None,
+        *,
+        suggestions: bool = False,
+    ) -> None:
+        if schema.extensions or schema.directives:
+            message = "Schema extensions and operation directives are not run by this executor."
+            raise ValueError(message)
+        self._schema = schema._schema
+        self._execution = schema.execution_context_class
+        self._suggestions = suggestions
+        self._documents = Documents(self._schema, limits or DocumentLimits(), suggestions)
+
+    def prepare(
+        self, document: str, operation_name: str | None = None, *, allow_introspection: bool = True
+    ) -> Prepared:
+        """Parse, validate and pick the operation; what was validated once is remembered.
+
+        Raises DocumentRejected.
+        """
+        known = self._documents.get(document)
+        if known.introspection and not allow_introspection:
+            raise DocumentRejected(document_errors(known.introspection, "GRAPHQL_VALIDATION_FAILED"))
+        return Prepared(known.tree, operation_name, known.operation(operation_name).operation)
+
+    async def execute(self, prepared: Prepared, variables: Variables, context: OperationContext) -> Result:
+        """Run a query or a mutation. Never raises; unexpected failures are masked and logged."""
+        execution = self._build(prepared, variables, context)
+        if isinstance(execution, list):
+            return {"errors": document_errors(execution, "BAD_USER_INPUT")}
+        result = execution.execute_operation()
+        if isawaitable(result):
+            result = await result
+        # The schema has no @defer or @stream, so there is never more than one result.
+        return _told(cast("ExecutionResult", result), context)
+
+    async def subscribe(
+        self, prepared: Prepared, variables: Variables, context: OperationContext
+    ) -> AsyncGenerator[Result, None]:
+        """Run a subscription: a result an event, the next event asked for only when the last was taken.
+
+        When the stream cannot start or breaks, the last result has errors and no ``data``.
+        """
+        execution = self._build(prepared, variables, context)
+        if isinstance(execution, list):
+            yield {"errors": document_errors(execution, "BAD_USER_INPUT")}
+            return
+        source = create_source_event_stream(execution)
+        if isawaitable(source):
+            source = await source
+        if isinstance(source, ExecutionResult):
+            yield {"errors": execution_errors(source.errors or (), context.viewer.request_id)}
+            return
+        async with aclosing(map_source_to_response_event(execution, source)) as results:
+            try:
+                async for result in results:
+                    yield _told(result, context)
+            except Exception as failure:
+                broken = GraphQLError(str(failure), original_error=failure)
+                yield {"errors": execution_errors([broken], context.viewer.request_id)}
+
+    def _build(
+        self, prepared: Prepared, variables: Variables, context: OperationContext
+    ) -> Execution[Any] | list[GraphQLError]:
+        return self._execution.build(
+            self._schema,
+            prepared.tree,
+            context_value=context,
+            raw_variable_values=variables,
+            operation_name=prepared.operation_name,
+            is_awaitable=cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable),
+            hide_suggestions=not self._suggestions,
+        )
+
+
+def _told(result: ExecutionResult, context: OperationContext) -> Result:
+    if not result.errors:
+        return {"data": result.data}
+    return {"data": result.data, "errors": execution_errors(result.errors, context.viewer.request_id)}
