@@ -1,0 +1,173 @@
+"""The secrets of one installation: given by the settings, else made at the first start and kept.
+
+``<data_dir>/secret`` is the key of guests' reservation tokens; of ``<data_dir>/keys/<kid>.pem`` the newest
+signs access tokens, and all of them verify. All are 0600.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from holdfast.settings import Settings, SettingsRefused
+
+SHORTEST_RSA_BITS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """A public RSA key as PEM, and its id: the key's RFC 7638 thumbprint."""
+
+    kid: str
+    public_pem: str
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """What access tokens are signed with, and every key they are checked with, the signing one first."""
+
+    kid: str
+    private_pem: str = field(repr=False)
+    verifying: tuple[VerifyingKey, ...]
+
+
+def server_secret(settings: Settings) -> bytes:
+    """Return the key of guests' reservation tokens, making it at the first start."""
+    if settings.secret is not None:
+        return settings.secret.get_secret_value().encode()
+    path = settings.data_dir / "secret"
+    with _alone(settings.data_dir):
+        if not path.exists():
+            _keep(path, secrets.token_urlsafe(48))
+        return path.read_bytes()
+
+
+def signing_keys(settings: Settings) -> SigningKeys:
+    """Return the keys of access tokens, making the first at the first start.
+
+    Raises:
+        SettingsRefused: a key cannot be read, is no RSA key, or is shorter than 2048 bits.
+
+    """
+    name = "HOLDFAST_JWT_PREVIOUS_KEYS"
+    previous = [_public_key(_pem(given, name), name) for given in settings.jwt_previous_keys]
+    if settings.jwt_private_key is not None:
+        name = "HOLDFAST_JWT_PRIVATE_KEY"
+        current = _private_key(_pem(settings.jwt_private_key.get_secret_value(), name), name)
+    else:
+        current, *older = _kept_keys(settings.data_dir / "keys")
+        previous += [key.public_key() for key in older]
+    return SigningKeys(
+        kid=thumbprint(current.public_key()),
+        private_pem=_private_pem(current),
+        verifying=tuple(_verifying(key) for key in (current.public_key(), *previous)),
+    )
+
+
+def thumbprint(key: RSAPublicKey) -> str:
+    """Return the RFC 7638 thumbprint of a public key, base64url without padding."""
+    numbers = key.public_numbers()
+    members = {"e": _base64url_number(numbers.e), "kty": "RSA", "n": _base64url_number(numbers.n)}
+    return _base64url(hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
+
+
+def _kept_keys(folder: Path) -> list[RSAPrivateKey]:
+    """Return the keys of the data directory, newest first, making one where there is none."""
+    with _alone(folder):
+        if not any(folder.glob("*.pem")):
+            key = generate_private_key(public_exponent=65537, key_size=SHORTEST_RSA_BITS)
+            _keep(folder / f"{thumbprint(key.public_key())}.pem", _private_pem(key))
+        paths = sorted(
+            folder.glob("*.pem"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True
+        )
+        return [_private_key(path.read_text(), str(path)) for path in paths]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep out processes that start at the same time: they must find the first one's key, not make one."""
+    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write a file that is whole and 0600 from the moment it has its name."""
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(handle)
+    Path(draft).rename(path)
+
+
+def _pem(given: str, name: str) -> str:
+    if given.lstrip().startswith("-----BEGIN"):
+        return given
+    try:
+        return Path(given).expanduser().read_text()
+    except OSError as error:
+        raise SettingsRefused([f"{name}: the key file cannot be read ({error.strerror})"]) from None
+
+
+def _private_key(pem: str, name: str) -> RSAPrivateKey:
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it wants a password
+        raise SettingsRefused([f"{name}: this is no private key in PEM without a password"]) from None
+    if not isinstance(key, RSAPrivateKey) or key.key_size < SHORTEST_RSA_BITS:
+        raise SettingsRefused([f"{name}: the key must be RSA with {SHORTEST_RSA_BITS} bits or more"])
+    return key
+
+
+def _public_key(pem: str, name: str) -> RSAPublicKey:
+    if "PRIVATE KEY" in pem:
+        return _private_key(pem, name).public_key()
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise SettingsRefused([f"{name}: this is no key in PEM"]) from None
+    if not isinstance(key, RSAPublicKey) or key.key_size < SHORTEST_RSA_BITS:
+        raise SettingsRefused([f"{name}: the key must be RSA with {SHORTEST_RSA_BITS} bits or more"])
+    return key
+
+
+def _private_pem(key: RSAPrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def _verifying(key: RSAPublicKey) -> VerifyingKey:
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    return VerifyingKey(thumbprint(key), pem)
+
+
+def _base64url_number(number: int) -> str:
+    return _base64url(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

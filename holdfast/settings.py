@@ -1,0 +1,309 @@
+"""Every setting of Holdfast: its name in the environment, its default, what it means, and what is refused.
+
+The README's table is ``settings_table()``; a setting that is not a field here does not exist.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "HOLDFAST_"
+SHORTEST_SECRET = 32
+
+Several = Annotated[tuple[str, ...], NoDecode]
+"""Values separated by commas in the environment."""
+
+
+class SettingsRefused(Exception):
+    """The settings are wrong, unsafe or contradict each other; ``lines`` says why, one cause a line."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def default_data_dir() -> Path:
+    """Return ``var`` in a checkout, else the platform's place for an application's data."""
+    checkout = Path(__file__).resolve().parent.parent
+    if (checkout / "pyproject.toml").exists():
+        return checkout / "var"
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Application Support/Holdfast"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "holdfast"
+
+
+class Settings(BaseSettings):
+    """One process's settings, read once at start. Secrets are left out of its repr."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    environment: Literal["development", "production"] = Field(
+        default="development", description="`production` switches GraphiQL off and asks for keys of your own"
+    )
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
+    processes: int = Field(default=1, ge=1, le=64, description="server processes; more than one needs Redis")
+    public_url: str | None = Field(
+        default=None, description="address people see, when a proxy stands in front"
+    )
+    allowed_origins: Several = Field(
+        default=(), description="origins of browser pages, besides our own, that may call us and open sockets"
+    )
+    trusted_proxies: Several = Field(
+        default=(), description="addresses or networks whose `X-Forwarded-*` headers are believed"
+    )
+
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="the embedded PostgreSQL and generated keys; in a checkout `./var`",
+    )
+    database_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="PostgreSQL 15+ (`postgresql://...`); none starts the embedded one",
+    )
+    database_pool_min: int = Field(default=2, ge=1, description="database connections kept open by a process")
+    database_pool_max: int = Field(default=10, ge=1, description="database connections a process may open")
+    redis_url: str | None = Field(
+        default=None, repr=False, description="Redis 7+ or Valkey (`redis://...`); none keeps to one process"
+    )
+    inline_worker: bool | None = Field(
+        default=None,
+        description="run the worker inside the server; by default with an embedded database or without Redis",
+    )
+
+    secret: SecretStr | None = Field(
+        default=None,
+        description="key of guests' reservation tokens, 32 characters or more; generated when possible",
+    )
+    jwt_private_key: SecretStr | None = Field(
+        default=None,
+        description="RSA key that signs access tokens, as PEM or a path to it; generated when possible",
+    )
+    jwt_previous_keys: Several = Field(
+        default=(),
+        repr=False,
+        description="earlier keys, as PEM or paths, whose access tokens are still good",
+    )
+    access_token_minutes: int = Field(default=30, ge=1, le=1440, description="life of an access token")
+    refresh_token_days: int = Field(
+        default=30, ge=1, le=365, description="life of a session that is not used"
+    )
+
+    max_active_reservations: int = Field(
+        default=5, ge=1, description="reservations one account may hold at once"
+    )
+    max_active_reservations_per_address: int = Field(
+        default=20, ge=1, description="reservations guests of one address may hold at once"
+    )
+    max_seats_per_reservation: int = Field(
+        default=6, ge=1, le=100, description="seats in one reservation where the offering says nothing"
+    )
+
+    graphiql: bool | None = Field(
+        default=None, description="serve GraphiQL at `/graphql`; by default in development"
+    )
+    subscriptions_per_socket: int = Field(
+        default=100, ge=1, description="subscriptions open at once on one socket"
+    )
+    socket_message_bytes: int = Field(
+        default=65_536, ge=1024, description="longest message a socket may send us"
+    )
+    shutdown_grace_seconds: float = Field(
+        default=2.0, ge=0, le=60, description="time that requests get to end before a stop"
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least level logged"
+    )
+    log_format: Literal["json", "console"] | None = Field(
+        default=None,
+        description="form of log lines; by default `console` in development, `json` in production",
+    )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether PostgreSQL is ours to start."""
+        return self.database_url is None
+
+    @property
+    def works_inline(self) -> bool:
+        """Whether the server process runs the worker's loops too."""
+        if self.inline_worker is None:
+            return self.embedded or self.redis_url is None
+        return self.inline_worker
+
+    @property
+    def shows_graphiql(self) -> bool:
+        """Whether ``/graphql`` answers a browser with GraphiQL."""
+        return self.environment == "development" if self.graphiql is None else self.graphiql
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether log lines are JSON."""
+        return self.log_format == "json" or (self.log_format is None and self.environment == "production")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @field_validator("allowed_origins", "trusted_proxies", "jwt_previous_keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("secret")
+    @classmethod
+    def _long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < SHORTEST_SECRET:
+            raise ValueError(f"give {SHORTEST_SECRET} characters or more")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, value: str | None) -> str | None:
+        return _with_scheme(value, "postgresql", "postgres")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: str | None) -> str | None:
+        return _with_scheme(value, "redis", "rediss", "unix")
+
+    @field_validator("public_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/?#@]+(/[^?#]*)?", value):
+            raise ValueError("give an address such as https://tickets.example")
+        return value and value.rstrip("/")
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if not re.fullmatch(r"https?://[^/?#@*]+", value):
+                raise ValueError(
+                    f"{value} is no origin such as https://tickets.example (no path, no wildcard)"
+                )
+        return values
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            ipaddress.ip_network(value)  # its ValueError names the value and what is wrong with it
+        return values
+
+
+class SettingsRow(NamedTuple):
+    """One setting, as the README's table shows it."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+def settings_table() -> list[SettingsRow]:
+    """Return a row for each setting, in the order of the fields."""
+    return [
+        SettingsRow(PREFIX + name.upper(), _shown(field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment's ``HOLDFAST_*`` variables.
+
+    Raises:
+        SettingsRefused: a name is misspelt, a value wrong, or together they are unsafe or contradictory.
+
+    """
+    if misspelt := _misspelt(os.environ):
+        raise SettingsRefused(misspelt)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SettingsRefused([_refusal(dict(detail)) for detail in error.errors()]) from None
+    if contradictions := [*_unsafe(settings), *_contradictory(settings)]:
+        raise SettingsRefused(contradictions)
+    return settings
+
+
+def _misspelt(environment: Iterable[str]) -> list[str]:
+    known = [row.name for row in settings_table()]
+    lines = []
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            lines.append(f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return lines
+
+
+def _refusal(detail: dict[str, Any]) -> str:
+    name = PREFIX + str(detail["loc"][0]).upper()
+    return f"{name}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def _unsafe(settings: Settings) -> Iterator[str]:
+    if settings.environment != "production":
+        return
+    if settings.secret is None and not (settings.embedded and settings.loopback):
+        yield (
+            "HOLDFAST_SECRET must be set in production: every process needs the same one"
+            " (make one with: openssl rand -base64 48)"
+        )
+    if settings.jwt_private_key is None and not settings.embedded:
+        yield (
+            "HOLDFAST_JWT_PRIVATE_KEY must be set in production with a database of yours: every process needs"
+            " the same one (make one with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048)"
+        )
+    if settings.public_url and settings.public_url.startswith("http://") and not settings.loopback:
+        yield "HOLDFAST_PUBLIC_URL must be an https:// address in production"
+
+
+def _contradictory(settings: Settings) -> Iterator[str]:
+    if settings.database_pool_min > settings.database_pool_max:
+        yield "HOLDFAST_DATABASE_POOL_MIN is above HOLDFAST_DATABASE_POOL_MAX"
+    if settings.redis_url is None and settings.processes > 1:
+        yield "HOLDFAST_PROCESSES above 1 needs HOLDFAST_REDIS_URL: through it they hear of changes"
+    if settings.redis_url is None and settings.inline_worker is False:
+        yield "HOLDFAST_INLINE_WORKER=false needs HOLDFAST_REDIS_URL: through it the worker reaches us"
+
+
+def _with_scheme(value: str | None, *schemes: str) -> str | None:
+    if value is not None and urlsplit(value).scheme not in schemes:
+        raise ValueError(f"give an address that starts with {schemes[0]}://")
+    return value
+
+
+def _shown(default: object) -> str:
+    """Return a default as the table shows it."""
+    if default is PydanticUndefined or default is None or default == ():
+        return ""
+    return str(default)
