@@ -36,6 +36,11 @@ CONTENDED = (
 """Others were in the way for too long; nothing was changed."""
 
 
+def is_gone(error: BaseException) -> bool:
+    """Whether the database, or the way to it, is away; a value that asyncpg cannot encode is no such thing."""
+    return isinstance(error, GONE) and not isinstance(error, ValueError)
+
+
 class NotApplied(Exception):
     """A write under a lock met another number of rows than the lock had shown: the guard behind the guard."""
 
@@ -48,6 +53,6 @@ def meaning(error: BaseException) -> HoldfastError | None:
         return SeatsUnavailable("A seat was taken in this moment; choose again.", ("target",))
     if isinstance(error, CONTENDED):
         return Unavailable("Too many at once for this; send the same request again.")
-    if isinstance(error, GONE):
+    if is_gone(error):
         return Unavailable("The database does not answer; send the same request, with the same idempotency key, again.")
     return None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from db.engine import Connection
+from db.engine import Connection, Pool
 from domain.seats import Seat, SeatLayout
 
 MOST = 2_000
 
-_SELECT = "SELECT rows, columns, aisle_after_column, seats FROM seat_layout WHERE id = $1"
+_SELECT = "SELECT id, rows, columns, aisle_after_column, seats FROM seat_layout WHERE id = ANY ($1::uuid[])"
 _INSERT = """
 INSERT INTO seat_layout (id, organization_id, rows, columns, aisle_after_column, seats)
 VALUES ($1, $2, $3, $4, $5, $6)
@@ -24,20 +25,25 @@ class Layouts:
         self._known: OrderedDict[UUID, SeatLayout] = OrderedDict()
 
     async def get(self, connection: Connection, layout_id: UUID) -> SeatLayout:
-        """The layout; LookupError where there is none."""
-        known = self._known.get(layout_id)
-        if known is not None:
-            self._known.move_to_end(layout_id)
-            return known
-        row = await connection.fetchrow(_SELECT, layout_id)
-        if row is None:
-            raise LookupError(f"no seat layout {layout_id}")
-        seats = tuple(Seat(*seat) for seat in row["seats"])
-        layout = SeatLayout(layout_id, row["rows"], row["columns"], row["aisle_after_column"], seats)
-        self._known[layout_id] = layout
-        if len(self._known) > MOST:
+        """The layout; KeyError where there is none."""
+        found = await self.get_many(connection, [layout_id])
+        return found[layout_id]
+
+    async def get_many(self, source: Connection | Pool, ids: Iterable[UUID]) -> Mapping[UUID, SeatLayout]:
+        """Those that there are."""
+        wanted = set(ids)
+        unknown = wanted - self._known.keys()
+        for row in await source.fetch(_SELECT, list(unknown)) if unknown else ():
+            seats = tuple(Seat(*seat) for seat in row["seats"])
+            self._known[row["id"]] = SeatLayout(
+                row["id"], row["rows"], row["columns"], row["aisle_after_column"], seats
+            )
+        found = {id_: self._known[id_] for id_ in wanted & self._known.keys()}
+        for id_ in found:
+            self._known.move_to_end(id_)
+        while len(self._known) > MOST:
             self._known.popitem(last=False)
-        return layout
+        return found
 
     @staticmethod
     async def add(connection: Connection, organization_id: UUID, layout: SeatLayout) -> None:

@@ -10,10 +10,10 @@ from uuid import UUID
 from db.engine import Connection
 from db.failures import NotApplied
 from db.layouts import Layouts
-from db.rows import booking, money, reservation
+from db.rows import allocations, booking, money, reservation
 from domain.catalogue import Terms
 from domain.ledger import Booking, Hold, LockedSchedule, Reservation
-from domain.seats import Allocation, SeatCounts, SeatLayout, SeatStatus
+from domain.seats import SeatCounts, SeatLayout
 
 # What reserving on a schedule needs to know of it.
 _TERMS = """
@@ -203,7 +203,7 @@ class Ledger:
             on_sale=row["status"] == "ON_SALE",
             at=row["at"],
             counts=SeatCounts(total, total - held - booked - blocked, held, booked, blocked),
-            taken=_taken(row),
+            taken={a.seat: a for a in allocations(row)},
             holder_active=row["caller_active"] or 0,
             holder_free_at=row["caller_free_at"],
         )
@@ -307,18 +307,6 @@ class Ledger:
 
     async def _row(self, statement: str, *values: object) -> Any:
         return await self._connection.fetchrow(statement, *values)
-
-
-def _taken(row: Any) -> dict[int, Allocation]:
-    if row["seats"] is None:
-        return {}
-    columns = zip(
-        row["seats"], row["states"], row["untils"], row["reservations"], row["bookings"], strict=True
-    )
-    return {
-        seat: Allocation(seat, SeatStatus(status), until, reservation_id, booking_id)
-        for seat, status, until, reservation_id, booking_id in columns
-    }
 
 
 def _must_be(touched: int, expected: int) -> None:

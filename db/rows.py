@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from domain.catalogue import (
@@ -16,6 +17,7 @@ from domain.catalogue import (
 from domain.contact import Contact
 from domain.ledger import Booking, BookingStatus, Reservation, ReservationStatus
 from domain.money import Money
+from domain.seats import Allocation, SeatStatus
 
 
 def money(row: Any, name: str) -> Money:
@@ -26,6 +28,17 @@ def money(row: Any, name: str) -> Money:
 def contact(row: Any) -> Contact:
     """The three contact columns."""
     return Contact(row["contact_name"], row["contact_email"], row["contact_phone"])
+
+
+def allocations(row: Any) -> Sequence[Allocation]:
+    """The five parallel arrays seats, states, untils, reservations and bookings."""
+    if row["seats"] is None:
+        return ()
+    columns = (row["seats"], row["states"], row["untils"], row["reservations"], row["bookings"])
+    return [
+        Allocation(seat, SeatStatus(status), until, reservation_id, booking_id)
+        for seat, status, until, reservation_id, booking_id in zip(*columns, strict=True)
+    ]
 
 
 def reservation(row: Any) -> Reservation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -17,12 +16,9 @@ from db.keys import Keys
 from db.layouts import Layouts
 from db.ledger import Ledger
 from db.log import append
-from domain.errors import Unavailable
+from db.patience import PATIENCE, patiently
 from domain.events import Event
 from domain.viewer import Viewer
-
-PATIENCE = 5.0
-FIRST_PAUSE = 0.05
 
 log = structlog.get_logger("holdfast.database")
 
@@ -74,7 +70,7 @@ class Database:
 
         Raises what the trade refuses with, and Unavailable where the database does not answer or is too busy.
         """
-        connection = await self._started()
+        connection = await patiently(self._begun)
         try:
             work = UnitOfWork(connection, self._layouts)
             try:
@@ -96,26 +92,16 @@ class Database:
         if work.events:
             self._committed()
 
-    async def _started(self) -> Connection:
-        """A connection with a transaction begun on it; one that turns out to be dead is dropped, another is tried."""
-        loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + PATIENCE, FIRST_PAUSE
-        while True:
-            connection = None
-            try:
-                connection = await self._pool.acquire(timeout=max(0.1, deadline - loop.time()))
-                await connection.execute("BEGIN")
-            except GONE as error:
-                if connection is not None:
-                    connection.terminate()
-                    await self._pool.release(connection)
-                if loop.time() + pause > deadline:
-                    told = meaning(error) or Unavailable("The database does not answer; try again.")
-                    raise told from error
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 0.5)
-            else:
-                return connection
+    async def _begun(self) -> Connection:
+        """A connection with a transaction begun on it; one that turns out to be dead is dropped."""
+        connection = await self._pool.acquire(timeout=PATIENCE)
+        try:
+            await connection.execute("BEGIN")
+        except BaseException:
+            connection.terminate()
+            await self._pool.release(connection)
+            raise
+        return connection
 
 
 async def _roll_back(connection: Connection) -> None:

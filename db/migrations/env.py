@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from alembic import context
-from sqlmodel import SQLModel
+from typing import Any
 
-from db import tables
+from alembic import context
+
+from db.migrate import VERSION_TABLE
+
+
+def _begun(*, step: Any, **_: Any) -> None:
+    context.config.attributes["step"](step.up_revision_id)
+
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=SQLModel.metadata,
-    version_table=tables.VERSION_TABLE,
+    version_table=VERSION_TABLE,
     transaction_per_migration=True,
+    on_version_apply=_begun,
 )
 with context.begin_transaction():
     context.run_migrations()

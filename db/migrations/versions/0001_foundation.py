@@ -233,6 +233,8 @@ CREATE INDEX idempotency_key_age ON idempotency_key (created_at);
 CREATE TABLE installation (
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
   log_epoch uuid NOT NULL DEFAULT gen_random_uuid(),
+  log_start_xid xid8 NOT NULL DEFAULT '0',
+  log_start_id bigint NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT now()
 );
 INSERT INTO installation DEFAULT VALUES;

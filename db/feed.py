@@ -1,0 +1,238 @@
+"""One reader of the log a process, and the bounded mailboxes of its watchers.
+
+A broker's message is a nudge to read, and so is each second that passes: what the broker loses costs time, never
+an event. Each reading takes everything committed after the *settled* place. A version of a single stream is handed
+out at once, for a stream's versions are committed in order. The order over all streams is final only below the
+oldest transaction that still runs; so those who follow the log as a whole hear an event once it is settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from math import inf
+from uuid import UUID, uuid4
+
+import asyncpg
+import structlog
+
+from db.broker import Broker, Gap
+from db.engine import Pool
+from db.failures import is_gone
+from db.log import COLUMNS, logged
+from db.patience import patiently
+from domain.events import LoggedEvent, Position
+from domain.feed import Audience
+
+TICK = 1.0
+PAGE = 1_000
+MAILBOX = 256
+
+_TAIL = f"""
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, {COLUMNS}
+FROM event WHERE (xid, id) > ($1::text::xid8, $2) ORDER BY event.xid, id LIMIT {PAGE}
+"""
+_START = """
+SELECT log_epoch, pg_snapshot_xmin(pg_current_snapshot())::text AS horizon FROM installation
+"""
+_LOG_START = "SELECT log_start_xid::text AS xid, log_start_id AS id FROM installation"
+_STREAM_AFTER = f"""
+SELECT {COLUMNS} FROM event WHERE stream_id = $1 AND version > $2 ORDER BY version LIMIT $3
+"""
+_STREAM_HEAD = "SELECT max(version) FROM event WHERE stream_id = $1"
+_LOG_AFTER = f"""
+SELECT {COLUMNS} FROM event
+WHERE (xid, id) > ($1::text::xid8, $2) AND (xid, id) <= ($3::text::xid8, $4)
+  AND (organization_id = ANY ($5::uuid[]) OR account_id = $6 OR resource_id = $7)
+  AND ($8::text[] IS NULL OR type = ANY ($8)) AND ($9::uuid IS NULL OR stream_id = $9)
+ORDER BY event.xid, id LIMIT $10
+"""
+
+log = structlog.get_logger("holdfast.feed")
+
+
+class Mailbox:
+    """Up to 256 events that wait for one watcher; of more, only the fact that there were more."""
+
+    def __init__(self, audience: Audience | None = None) -> None:
+        self._audience = audience
+        self._waiting: deque[LoggedEvent] = deque()
+        self._overflowed = False
+        self._came = asyncio.Event()
+        self._version = -1
+
+    def offer(self, event: LoggedEvent) -> None:
+        """Put an event in, unless it is not meant for this watcher or is here already."""
+        if self._audience is None:
+            if event.version <= self._version:
+                return
+            self._version = event.version
+        elif not self._audience.includes(event):
+            return
+        if len(self._waiting) == MAILBOX:
+            self._waiting.clear()
+            self._overflowed = True
+        if not self._overflowed:
+            self._waiting.append(event)
+        self._came.set()
+
+    async def take(self) -> Sequence[LoggedEvent] | None:
+        """What has come since, waiting for something; None if it was more than fits."""
+        await self._came.wait()
+        self._came.clear()
+        taken, self._waiting = self._waiting, deque()
+        overflowed, self._overflowed = self._overflowed, False
+        return None if overflowed else tuple(taken)
+
+
+class Feed:
+    """The log seen from this process. ``run`` reads; everything else only listens."""
+
+    def __init__(self, pool: Pool, broker: Broker) -> None:
+        self._pool = pool
+        self._broker = broker
+        self._me = uuid4().hex
+        self._wake = asyncio.Event()
+        self._streams: defaultdict[UUID, set[Mailbox]] = defaultdict(set)
+        self._followers: defaultdict[UUID, set[Mailbox]] = defaultdict(set)
+        self._taps: list[Callable[[LoggedEvent], None]] = []
+        self.epoch = UUID(int=0)
+        self.settled = Position(0, 0)
+        self.healthy = False
+
+    def committed(self) -> None:
+        """The log has grown by this process: look, and tell the others."""
+        self._wake.set()
+        self._broker.publish(self._me)
+
+    async def start(self) -> None:
+        """Find the end of the log; watchers may come from here on."""
+        row = (await self._fetch(_START))[0]
+        self.epoch, self.settled = row["log_epoch"], Position(int(row["horizon"]), 0)
+        self.healthy = True
+
+    async def run(self) -> None:
+        """Read the log whenever it may have grown, until cancelled."""
+        listening = asyncio.create_task(self._listen(), name="feed-listen")
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(TICK):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+                self._wake.clear()
+                await self._read()
+        finally:
+            listening.cancel()
+
+    async def _listen(self) -> None:
+        async for message in self._broker:
+            if isinstance(message, Gap) or message.text != self._me:
+                self._wake.set()
+
+    async def _read(self) -> None:
+        try:
+            place, settled = self.settled, True
+            while True:
+                rows = await self._pool.fetch(_TAIL, str(place.xid), place.id)
+                for row in rows:
+                    event = logged(row)
+                    settled = settled and event.position.xid < int(row["horizon"])
+                    self._hand_out(event, settled=settled)
+                    place = event.position
+                if len(rows) < PAGE:
+                    break
+        except Exception as error:  # whatever it is, a feed that ended would leave every watcher deaf
+            if self.healthy and not is_gone(error):
+                log.exception("feed.failed")
+            elif self.healthy:
+                log.warning("feed.lost", error=type(error).__name__)
+            self.healthy = False
+        else:
+            if not self.healthy:
+                log.info("feed.found")
+            self.healthy = True
+
+    def _hand_out(self, event: LoggedEvent, *, settled: bool) -> None:
+        for mailbox in self._streams.get(event.stream_id, ()):
+            mailbox.offer(event)
+        for heard in self._taps:
+            heard(event)
+        if settled:
+            self.settled = event.position
+            keys = (event.organization_id, event.account_id, event.resource_id)
+            for mailbox in set().union(*(self._followers.get(key, ()) for key in keys if key)):
+                mailbox.offer(event)
+
+    @contextmanager
+    def watch_stream(self, stream_id: UUID) -> Iterator[Mailbox]:
+        """Hear each version of one stream, as soon as it is committed."""
+        with _registered(Mailbox(), self._streams, (stream_id,)) as mailbox:
+            yield mailbox
+
+    @contextmanager
+    def watch_log(self, audience: Audience) -> Iterator[Mailbox]:
+        """Hear each event that is meant, in the order of the log."""
+        keys = (*audience.organizations, audience.account_id, audience.resource_id)
+        with _registered(Mailbox(audience), self._followers, keys) as mailbox:
+            yield mailbox
+
+    def tap(self, heard: Callable[[LoggedEvent], None]) -> None:
+        """Let ``heard`` know every event, at least once."""
+        self._taps.append(heard)
+
+    async def stream_after(self, stream_id: UUID, version: int, limit: int) -> Sequence[LoggedEvent]:
+        """What the log has of a stream after a version."""
+        return [logged(row) for row in await self._fetch(_STREAM_AFTER, stream_id, version, limit)]
+
+    async def stream_head(self, stream_id: UUID) -> int | None:
+        """The newest version of a stream in the log."""
+        head: int | None = (await self._fetch(_STREAM_HEAD, stream_id))[0][0]
+        return head
+
+    async def log_after(
+        self, audience: Audience, after: Position, upto: Position, limit: int
+    ) -> Sequence[LoggedEvent]:
+        """What the log has for an audience after a place, up to and with another."""
+        rows = await self._fetch(
+            _LOG_AFTER,
+            str(after.xid),
+            after.id,
+            str(upto.xid),
+            upto.id,
+            list(audience.organizations),
+            audience.account_id,
+            audience.resource_id,
+            audience.types,
+            audience.subject_id,
+            limit,
+        )
+        return [logged(row) for row in rows]
+
+    async def log_start(self) -> Position:
+        """Everything after this place is still in the log."""
+        row = (await self._fetch(_LOG_START))[0]
+        return Position(int(row["xid"]), row["id"])
+
+    async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        """Rows, however long the database is away: a watcher waits rather than miss something."""
+        return await patiently(lambda: self._pool.fetch(statement, *values), patience=inf)
+
+
+@contextmanager
+def _registered(
+    mailbox: Mailbox, watched: defaultdict[UUID, set[Mailbox]], keys: Iterable[UUID | None]
+) -> Iterator[Mailbox]:
+    present = [key for key in keys if key is not None]
+    for key in present:
+        watched[key].add(mailbox)
+    try:
+        yield mailbox
+    finally:
+        for key in present:
+            watched[key].discard(mailbox)
+            if not watched[key]:
+                del watched[key]

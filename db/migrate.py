@@ -1,0 +1,76 @@
+"""Bringing a database to the schema of this version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection
+
+HEAD = "0001"
+VERSION_TABLE = "schema_version"
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+# Two processes that migrate at once do it one after the other.
+_LOCK = 0x686F6C64
+
+
+async def upgrade(dsn: str, step: Callable[[str], None] = lambda _: None) -> None:
+    """Run the steps that are missing, each in a transaction; ``step`` hears the name of each as it begins.
+
+    Raises what the database refuses with; what was done before that stays.
+    """
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_async_engine(_sqlalchemy_url(dsn), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
+            await connection.commit()
+            await connection.run_sync(_upgrade, step)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, step: Callable[[str], None]) -> None:
+    from alembic import command
+
+    config = _config()
+    config.attributes["connection"] = connection
+    config.attributes["step"] = step
+    command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _sqlalchemy_url(dsn: str) -> str:
+    scheme, rest = dsn.split("://", 1)
+    if scheme not in ("postgres", "postgresql"):
+        raise ValueError("a PostgreSQL URL begins with postgresql://")
+    return f"postgresql+asyncpg://{rest}"
+
+
+async def version(dsn: str) -> str | None:
+    """The schema version of a database, None if it has none yet."""
+    connection = await asyncpg.connect(dsn, timeout=5)
+    try:
+        if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
+            return None
+        found: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608
+        return found
+    finally:
+        await connection.close()

@@ -1,0 +1,240 @@
+"""What is only read. Each method is one statement, and waits a moment for a database that is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from db import rows
+from db.engine import Pool
+from db.layouts import Layouts
+from db.ledger import BOOKING_COLUMNS, RESERVATION_COLUMNS
+from db.log import COLUMNS as EVENT_COLUMNS
+from db.log import logged
+from db.patience import patiently
+from db.search import Query, schedule_query
+from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind, Schedule, ScheduleSearch
+from domain.events import LoggedEvent, Position
+from domain.feed import Audience
+from domain.ledger import Booking, Reservation, ReservationStatus
+from domain.reads import Board, BookingSearch, Key, Page
+from domain.seats import Allocation, SeatLayout, SeatStatus
+
+Item = TypeVar("Item")
+
+_LIVE = "(a.status <> 'HELD' OR a.held_until > clock_timestamp())"
+_TAKEN = f"""
+SELECT a.schedule_id, a.seat, a.status, a.held_until, a.reservation_id, a.booking_id
+FROM allocation a WHERE a.schedule_id = ANY ($1::uuid[]) AND {_LIVE}
+"""
+# Schedule and seats from one snapshot: a version and the seats that it stands for.
+_BOARD = """
+SELECT s.*, clock_timestamp() AS now, a.seats, a.states, a.untils, a.reservations, a.bookings
+FROM schedule s LEFT JOIN LATERAL (
+  SELECT array_agg(a.seat) AS seats, array_agg(a.status) AS states, array_agg(a.held_until) AS untils,
+         array_agg(a.reservation_id) AS reservations, array_agg(a.booking_id) AS bookings
+  FROM allocation a WHERE a.schedule_id = s.id AND (a.status <> 'HELD' OR a.held_until > clock_timestamp())
+) a ON true
+"""
+_BOARD_OF_SCHEDULE = f"{_BOARD} WHERE s.id = $1"
+_BOARD_OF_RESOURCE = f"""{_BOARD}
+WHERE s.resource_id = $1 AND s.starts_at >= $2 AND s.starts_at < $3 AND s.status <> 'CANCELLED' ORDER BY s.starts_at
+"""
+_ORGANIZATIONS = """
+SELECT * FROM organization WHERE $2::text IS NULL OR (name, id) > ($2, $3::uuid) ORDER BY name, id LIMIT $1
+"""
+_OFFERINGS = """
+SELECT * FROM offering WHERE ($2::uuid IS NULL OR id > $2) AND ($3::uuid IS NULL OR organization_id = $3)
+  AND ($4::text IS NULL OR mode = $4) ORDER BY id LIMIT $1
+"""
+_RESOURCES = """
+SELECT * FROM resource WHERE ($2::uuid IS NULL OR id > $2) AND ($3::uuid IS NULL OR organization_id = $3)
+  AND ($4::text IS NULL OR kind = $4) ORDER BY id LIMIT $1
+"""
+_RESERVATIONS = f"""
+SELECT * FROM (SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE r.account_id = $2) r
+WHERE ($3::timestamptz IS NULL OR (r.created_at, r.id) < ($3, $4::uuid)) AND ($5::text IS NULL OR r.status = $5)
+ORDER BY r.created_at DESC, r.id DESC LIMIT $1
+"""
+_EVENTS = f"""
+SELECT {EVENT_COLUMNS} FROM event
+WHERE (xid, id) > ($2::text::xid8, $3) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+  AND (organization_id = ANY ($4::uuid[]) OR account_id = $5 OR resource_id = $6)
+  AND ($7::text[] IS NULL OR type = ANY ($7)) AND ($8::uuid IS NULL OR stream_id = $8)
+ORDER BY event.xid, id LIMIT $1
+"""
+_BY_REFERENCE = f"""
+SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.reference = $1 AND lower(b.contact_email) = lower($2)
+"""
+
+
+class Reads:
+    """The port over the pool."""
+
+    def __init__(self, pool: Pool, layouts: Layouts) -> None:
+        self._pool = pool
+        self._layouts = layouts
+
+    async def now(self) -> datetime:
+        """The database's clock."""
+        now: datetime = (await self._fetch("SELECT clock_timestamp()"))[0][0]
+        return now
+
+    async def organizations(self, first: int, after: Key | None) -> Page[Organization]:
+        """All organizations, by name."""
+        found = await self._fetch(_ORGANIZATIONS, first + 1, *(after or (None, None)))
+        return _page(found, first, rows.organization, lambda row: (row["name"], row["id"]))
+
+    async def offerings(
+        self, first: int, after: Key | None, organization_id: UUID | None, mode: BookingMode | None
+    ) -> Page[Offering]:
+        """Offerings in the order they were made."""
+        found = await self._fetch(_OFFERINGS, first + 1, *(after or (None,)), organization_id, mode)
+        return _page(found, first, rows.offering, lambda row: (row["id"],))
+
+    async def resources(
+        self, first: int, after: Key | None, organization_id: UUID | None, kind: ResourceKind | None
+    ) -> Page[Resource]:
+        """Resources in the order they were made."""
+        found = await self._fetch(_RESOURCES, first + 1, *(after or (None,)), organization_id, kind)
+        return _page(found, first, rows.resource, lambda row: (row["id"],))
+
+    async def schedules(self, first: int, after: Key | None, search: ScheduleSearch) -> Page[Schedule]:
+        """Schedules that fit, by start."""
+        query = schedule_query(search, after, first + 1)
+        found = await self._fetch(query.text, *query.values)
+        return _page(found, first, rows.schedule, lambda row: (row["starts_at"], row["id"]))
+
+    async def reservations(
+        self, first: int, after: Key | None, account_id: UUID, status: ReservationStatus | None
+    ) -> Page[Reservation]:
+        """An account's reservations, newest first."""
+        found = await self._fetch(_RESERVATIONS, first + 1, account_id, *(after or (None, None)), status)
+        return _page(found, first, rows.reservation, lambda row: (row["created_at"], row["id"]))
+
+    async def bookings(self, first: int, after: Key | None, search: BookingSearch) -> Page[Booking]:
+        """Bookings that fit, newest first."""
+        query = Query(f"SELECT {BOOKING_COLUMNS} FROM booking b")
+        if search.provider_id is not None:
+            query.text += " JOIN schedule s ON s.id = b.schedule_id JOIN resource p ON p.id = s.resource_id"
+            query.where("p.provider_id = {}", search.provider_id)
+        query.where("b.account_id = {}", search.account_id)
+        query.where("b.organization_id = {}", search.organization_id)
+        query.where("b.status = ANY ({}::text[])", search.status)
+        query.where("b.created_at >= {}", search.start)
+        query.where("b.created_at < {}", search.end)
+        if after is not None:
+            query.where("(b.created_at, b.id) < ({}, {})", *after)
+        query.order("b.created_at DESC, b.id DESC", first + 1)
+        found = await self._fetch(query.text, *query.values)
+        return _page(found, first, rows.booking, lambda row: (row["created_at"], row["id"]))
+
+    async def events(self, first: int, after: Position | None, audience: Audience) -> Page[LoggedEvent]:
+        """What an audience may read of the log, as far as its order is final."""
+        start = after or Position(0, 0)
+        found = await self._fetch(
+            _EVENTS,
+            first + 1,
+            str(start.xid),
+            start.id,
+            list(audience.organizations),
+            audience.account_id,
+            audience.resource_id,
+            audience.types,
+            audience.subject_id,
+        )
+        return _page(found, first, logged, lambda row: (int(row["xid"]), row["id"]))
+
+    async def organizations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Organization]:
+        """Those that there are."""
+        return await self._by_id("SELECT * FROM organization WHERE id = ANY ($1::uuid[])", ids, rows.organization)
+
+    async def resources_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Resource]:
+        """Those that there are."""
+        return await self._by_id("SELECT * FROM resource WHERE id = ANY ($1::uuid[])", ids, rows.resource)
+
+    async def offerings_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Offering]:
+        """Those that there are."""
+        return await self._by_id("SELECT * FROM offering WHERE id = ANY ($1::uuid[])", ids, rows.offering)
+
+    async def schedules_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Schedule]:
+        """Those that there are."""
+        return await self._by_id("SELECT * FROM schedule WHERE id = ANY ($1::uuid[])", ids, rows.schedule)
+
+    async def layouts_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, SeatLayout]:
+        """Those that there are; one that is known costs no statement."""
+        return await patiently(lambda: self._layouts.get_many(self._pool, ids))
+
+    async def taken_by_schedule(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[Allocation]]:
+        """What is not free on each schedule."""
+        taken: dict[UUID, list[Allocation]] = {id_: [] for id_ in ids}
+        for row in await self._fetch(_TAKEN, ids):
+            taken[row["schedule_id"]].append(
+                Allocation(
+                    row["seat"],
+                    SeatStatus(row["status"]),
+                    row["held_until"],
+                    row["reservation_id"],
+                    row["booking_id"],
+                )
+            )
+        return taken
+
+    async def reservations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Reservation]:
+        """Those that there are."""
+        statement = f"SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE r.id = ANY ($1::uuid[])"
+        return await self._by_id(statement, ids, rows.reservation)
+
+    async def bookings_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Booking]:
+        """Those that there are."""
+        statement = f"SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.id = ANY ($1::uuid[])"
+        return await self._by_id(statement, ids, rows.booking)
+
+    async def bookings_by_reservation(self, ids: Sequence[UUID]) -> Mapping[UUID, Booking]:
+        """The booking of each reservation that became one."""
+        statement = f"SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.reservation_id = ANY ($1::uuid[])"
+        return await self._by_id(statement, ids, rows.booking, "reservation_id")
+
+    async def booking_by_reference(self, reference: str, email: str) -> Booking | None:
+        """The booking with this normalized reference and contact address."""
+        found = await self._fetch(_BY_REFERENCE, reference, email)
+        return rows.booking(found[0]) if found else None
+
+    async def board(self, schedule_id: UUID) -> Board:
+        """One schedule with its seats."""
+        return _board(await self._fetch(_BOARD_OF_SCHEDULE, schedule_id), datetime.min)
+
+    async def board_of_resource(self, resource_id: UUID, start: datetime, end: datetime) -> Board:
+        """What a resource runs in [start, end), with the seats."""
+        return _board(await self._fetch(_BOARD_OF_RESOURCE, resource_id, start, end), start)
+
+    async def event_by_id(self, event_id: UUID) -> LoggedEvent | None:
+        """One event of the log, by the number in its id."""
+        found = await self._fetch(f"SELECT {EVENT_COLUMNS} FROM event WHERE id = $1", event_id.int % (1 << 63))
+        return logged(found[0]) if found else None
+
+    async def _by_id(
+        self, statement: str, ids: Sequence[UUID], made: Callable[[Any], Item], key: str = "id"
+    ) -> Mapping[UUID, Item]:
+        return {row[key]: made(row) for row in await self._fetch(statement, ids)}
+
+    async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        return await patiently(lambda: self._pool.fetch(statement, *values))
+
+
+def _page(
+    found: list[asyncpg.Record], first: int, made: Callable[[Any], Item], key: Callable[[Any], Key]
+) -> Page[Item]:
+    return Page([(key(row), made(row)) for row in found[:first]], len(found) > first)
+
+
+def _board(found: list[asyncpg.Record], now: datetime) -> Board:
+    return Board(
+        schedules=[rows.schedule(row) for row in found],
+        taken={row["id"]: rows.allocations(row) for row in found},
+        now=found[0]["now"] if found else now,
+    )

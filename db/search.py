@@ -1,0 +1,56 @@
+"""The search for schedules as a statement: only what is asked for stands in it, so that an index fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from domain.catalogue import ScheduleSearch, place_key
+from domain.reads import Key
+
+_FREE = """s.seat_total - (SELECT count(*) FROM allocation a WHERE a.schedule_id = s.id
+  AND (a.status <> 'HELD' OR a.held_until > clock_timestamp())) >= {}"""
+
+
+@dataclass(slots=True)
+class Query:
+    """A statement that grows with what is asked for, with its values."""
+
+    text: str
+    values: list[object] = field(default_factory=list)
+    _conditions: int = 0
+
+    def where(self, condition: str, *values: object) -> None:
+        """Add a condition with a ``{}`` for each value; a condition whose one value is None is left out."""
+        if values == (None,):
+            return
+        numbers = [f"${len(self.values) + number}" for number in range(1, len(values) + 1)]
+        self.text += f" {'AND' if self._conditions else 'WHERE'} {condition.format(*numbers)}"
+        self.values.extend(values)
+        self._conditions += 1
+
+    def order(self, by: str, limit: int) -> None:
+        """Finish with the order and the most rows."""
+        self.values.append(limit)
+        self.text += f" ORDER BY {by} LIMIT ${len(self.values)}"
+
+
+def schedule_query(search: ScheduleSearch, after: Key | None, limit: int) -> Query:
+    """Schedules that are not cancelled and fit, by (start, id); without a date or start, those yet to come."""
+    query = Query("SELECT s.* FROM schedule s")
+    query.where("s.resource_id = {}", search.resource_id)
+    query.where("s.offering_id = {}", search.offering_id)
+    query.where("s.origin_key = {}", place_key(search.origin))
+    query.where("s.destination_key = {}", place_key(search.destination))
+    query.where("s.local_date = {}", search.on)
+    query.where("s.organization_id = {}", search.organization_id)
+    query.where("s.mode = {}", search.mode)
+    query.where("s.starts_at >= {}", search.start)
+    query.where("s.starts_at < {}", search.end)
+    if search.on is None and search.start is None:
+        query.where("s.starts_at >= statement_timestamp()")
+    if after is not None:
+        query.where("(s.starts_at, s.id) > ({}, {})", *after)
+    query.where("s.status <> 'CANCELLED'")
+    query.where(_FREE, search.min_available)
+    query.order("s.starts_at, s.id", limit)
+    return query

@@ -1,0 +1,409 @@
+"""The data model: every table, what one of its rows is, and what the database itself holds true.
+
+The migrations make the tables; this page declares what they come to, and a test compares the two. Only the
+function ``lock_schedule`` stands in the migrations alone. Nothing here runs while a request is served.
+
+    who          Organization  Account  Membership  Session  RefreshToken  LoginThrottle
+    what         SeatLayout  Resource  Offering  Schedule
+    the trade    Reservation  Booking  Allocation
+    what was     Event  IdempotencyKey  Installation
+
+A constraint without a name has the one PostgreSQL gives it: ``<table>_<column>_check``, ``_key``, ``_fkey``.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pydantic import InstanceOf
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallInteger, text
+from sqlalchemy import Text as TextType
+from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, ExcludeConstraint, Range
+from sqlmodel import Field, SQLModel
+
+from db.columns import (
+    Amount,
+    CreatedAt,
+    Json,
+    JsonOrNone,
+    SeatIndexes,
+    Small,
+    SmallOrNone,
+    Text,
+    TextOrNone,
+    TransactionId,
+    Version,
+    default,
+    one_of,
+)
+from domain.catalogue import BookingMode, ResourceKind
+from domain.ledger import BookingStatus, ReservationStatus
+
+# ---------------------------------------------------------------------------------------------- who
+
+
+class Organization(SQLModel, table=True):
+    """Somebody who sells: a bus operator, a lab, a salon."""
+
+    __tablename__ = "organization"
+
+    id: UUID = Field(primary_key=True)
+    name: Text
+    slug: str = Field(sa_type=TextType, unique=True)
+    time_zone: Text
+    currency: Text
+    created_at: CreatedAt
+
+
+class Account(SQLModel, table=True):
+    """A person who can sign in; their address is theirs alone, however it is capitalised."""
+
+    __tablename__ = "account"
+    __table_args__ = (Index("account_email", text("lower(email)"), unique=True),)
+
+    id: UUID = Field(primary_key=True)
+    email: Text
+    name: TextOrNone
+    phone: TextOrNone
+    password_hash: Text
+    created_at: CreatedAt
+
+
+class Membership(SQLModel, table=True):
+    """What a person may do in one organization. Customers have none."""
+
+    __tablename__ = "membership"
+    __table_args__ = (one_of("role", ("PROVIDER", "STAFF", "ADMIN")),)
+
+    account_id: UUID = Field(primary_key=True, foreign_key="account.id", ondelete="CASCADE")
+    organization_id: UUID = Field(primary_key=True, foreign_key="organization.id", ondelete="CASCADE")
+    role: Text
+
+
+class Session(SQLModel, table=True):
+    """One sign-in and everything refreshed from it: a family of refresh tokens, until it ends or is ended."""
+
+    __tablename__ = "session"
+    __table_args__ = (
+        Index("session_account", "account_id", postgresql_where=text("ended_at IS NULL")),
+        Index("session_ended", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    account_id: UUID = Field(foreign_key="account.id", ondelete="CASCADE")
+    created_at: CreatedAt
+    expires_at: datetime
+    ended_at: datetime | None
+    ended_reason: TextOrNone
+
+
+class RefreshToken(SQLModel, table=True):
+    """A refresh token that was handed out, as its hash; ``parent`` is the hash of the one it replaced."""
+
+    __tablename__ = "refresh_token"
+    __table_args__ = (Index("refresh_token_session", "session_id"),)
+
+    hash: bytes = Field(primary_key=True)
+    session_id: UUID = Field(foreign_key="session.id", ondelete="CASCADE")
+    parent: bytes | None
+    issued_at: CreatedAt
+    used_at: datetime | None
+
+
+class LoginThrottle(SQLModel, table=True):
+    """The failed logins of one account or one network address, which ``key`` stands for without naming it."""
+
+    __tablename__ = "login_throttle"
+
+    key: bytes = Field(primary_key=True)
+    failures: int
+    last_failure: datetime
+    blocked_until: datetime
+
+
+# --------------------------------------------------------------------------------------------- what
+
+
+class SeatLayout(SQLModel, table=True):
+    """A seat map. Its row never changes: a resource that is laid out anew gets another."""
+
+    __tablename__ = "seat_layout"
+
+    id: UUID = Field(primary_key=True)
+    organization_id: UUID = Field(foreign_key="organization.id")
+    rows: Small
+    columns: Small
+    aisle_after_column: SmallOrNone
+    seats: Json
+    created_at: CreatedAt
+
+
+class Resource(SQLModel, table=True):
+    """What runs schedules: a bus, a lab bench, a stylist (``provider_id``, if the person has an account)."""
+
+    __tablename__ = "resource"
+    __table_args__ = (
+        one_of("kind", ResourceKind),
+        Index("resource_organization", "organization_id", "id"),
+        Index("resource_provider", "provider_id", postgresql_where=text("provider_id IS NOT NULL")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    organization_id: UUID = Field(foreign_key="organization.id")
+    kind: Text
+    name: Text
+    time_zone: Text
+    attributes: dict[str, Any] = Field(sa_type=JSONB, sa_column_kwargs=default("'{}'"))
+    layout_id: UUID = Field(foreign_key="seat_layout.id")
+    provider_id: UUID | None = Field(foreign_key="account.id", ondelete="SET NULL")
+    version: Version
+    created_at: CreatedAt
+
+
+class Offering(SQLModel, table=True):
+    """What is sold: the night bus from Mumbai to Pune, a bench hour, a haircut."""
+
+    __tablename__ = "offering"
+    __table_args__ = (
+        one_of("mode", BookingMode),
+        CheckConstraint("price_amount >= 0"),
+        CheckConstraint("max_seats > 0"),
+        Index("offering_organization", "organization_id", "id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    organization_id: UUID = Field(foreign_key="organization.id")
+    name: Text
+    description: TextOrNone
+    mode: Text
+    price_amount: Amount
+    price_currency: Text
+    reservation_ttl: timedelta
+    max_seats: Small
+    origin: TextOrNone
+    destination: TextOrNone
+    distance_km: float | None
+    version: Version
+    created_at: CreatedAt
+
+
+class Schedule(SQLModel, table=True):
+    """A dated run of an offering on a resource: the 08:00 departure, the slot from 09:00 to 10:00.
+
+    Where, when and how it is sold stand here once more, so that every search is a scan of one index.
+    ``version`` counts the changes of its seats.
+    """
+
+    __tablename__ = "schedule"
+    __table_args__ = (
+        one_of("status", ("ON_SALE", "CLOSED", "CANCELLED")),
+        CheckConstraint("NOT isempty(during) AND lower_inc(during) AND NOT upper_inc(during)"),
+        CheckConstraint("starts_at = lower(during)"),
+        CheckConstraint("price_amount >= 0"),
+        CheckConstraint("seat_total > 0"),
+        ExcludeConstraint(
+            ("resource_id", "="),
+            ("during", "&&"),
+            where=text("status <> 'CANCELLED'"),
+            name="schedule_resource_runs_one_at_a_time",
+        ),
+        Index("schedule_start", "starts_at", "id"),
+        Index("schedule_route", "origin_key", "destination_key", "local_date", "starts_at", "id"),
+        Index("schedule_destination", "destination_key", "starts_at", "id"),
+        Index("schedule_date", "local_date", "starts_at", "id"),
+        Index("schedule_offering", "offering_id", "starts_at", "id"),
+        Index("schedule_resource", "resource_id", "starts_at", "id"),
+        Index("schedule_organization", "organization_id", "starts_at", "id"),
+        Index("schedule_mode", "mode", "starts_at", "id"),
+        {"postgresql_with": {"fillfactor": 80}},
+    )
+
+    id: UUID = Field(primary_key=True)
+    organization_id: UUID = Field(foreign_key="organization.id")
+    offering_id: UUID = Field(foreign_key="offering.id")
+    resource_id: UUID = Field(foreign_key="resource.id")
+    layout_id: UUID = Field(foreign_key="seat_layout.id")
+    mode: Text
+    origin_key: TextOrNone
+    destination_key: TextOrNone
+    during: InstanceOf[Range[datetime]] = Field(sa_type=TSTZRANGE)
+    starts_at: datetime
+    local_date: date
+    time_zone: Text
+    price_amount: Amount
+    price_currency: Text
+    seat_total: Small
+    status: str = Field(sa_type=TextType, sa_column_kwargs=default("'ON_SALE'"))
+    version: int = Field(sa_type=BigInteger, sa_column_kwargs=default("0"))
+    created_at: CreatedAt
+
+
+# ---------------------------------------------------------------------------------------- the trade
+
+
+class Reservation(SQLModel, table=True):
+    """Seats of one schedule kept for somebody until ``expires_at``, whatever ``status`` says after that.
+
+    ``holder`` stands for the caller, signed in or guest, whom the limits are counted by.
+    """
+
+    __tablename__ = "reservation"
+    __table_args__ = (
+        one_of("status", ReservationStatus),
+        CheckConstraint("cardinality(seats) > 0"),
+        Index("reservation_holder", "holder", "expires_at", postgresql_where=text("status = 'ACTIVE'")),
+        Index("reservation_due", "expires_at", "schedule_id", postgresql_where=text("status = 'ACTIVE'")),
+        Index("reservation_account", "account_id", text("created_at DESC"), text("id DESC")),
+        Index("reservation_organization", "organization_id", text("created_at DESC"), text("id DESC")),
+        {"postgresql_with": {"fillfactor": 80}},
+    )
+
+    id: UUID = Field(primary_key=True)
+    schedule_id: UUID = Field(foreign_key="schedule.id")
+    organization_id: UUID = Field(foreign_key="organization.id")
+    account_id: UUID | None = Field(foreign_key="account.id", ondelete="SET NULL")
+    holder: bytes
+    status: str = Field(sa_type=TextType, sa_column_kwargs=default("'ACTIVE'"))
+    seats: SeatIndexes
+    total_amount: Amount
+    total_currency: Text
+    ttl: timedelta
+    created_at: datetime
+    expires_at: datetime
+    extensions: int = Field(sa_type=SmallInteger, sa_column_kwargs=default("0"))
+    release_reason: TextOrNone
+    contact_name: TextOrNone
+    contact_email: TextOrNone
+    contact_phone: TextOrNone
+    version: Version
+
+
+class Booking(SQLModel, table=True):
+    """Seats of one schedule sold to somebody; ``reference`` is what they read aloud."""
+
+    __tablename__ = "booking"
+    __table_args__ = (
+        one_of("status", BookingStatus),
+        Index("booking_account", "account_id", text("created_at DESC"), text("id DESC")),
+        Index("booking_organization", "organization_id", text("created_at DESC"), text("id DESC")),
+        Index("booking_schedule", "schedule_id"),
+        {"postgresql_with": {"fillfactor": 80}},
+    )
+
+    id: UUID = Field(primary_key=True)
+    reference: str = Field(sa_type=TextType, unique=True)
+    schedule_id: UUID = Field(foreign_key="schedule.id")
+    organization_id: UUID = Field(foreign_key="organization.id")
+    reservation_id: UUID | None = Field(foreign_key="reservation.id", unique=True)
+    account_id: UUID | None = Field(foreign_key="account.id", ondelete="SET NULL")
+    status: Text
+    seats: SeatIndexes
+    total_amount: Amount
+    total_currency: Text
+    contact_name: TextOrNone
+    contact_email: TextOrNone
+    contact_phone: TextOrNone
+    created_at: datetime
+    cancelled_at: datetime | None
+    cancel_reason: TextOrNone
+    external_reference: TextOrNone
+    version: Version
+
+
+class Allocation(SQLModel, table=True):
+    """A seat of a schedule that is not free. No row, or a HELD one whose time is over, is a free seat.
+
+    The primary key is what makes a seat have one holder.
+    """
+
+    __tablename__ = "allocation"
+    __table_args__ = (
+        one_of("status", ("HELD", "BOOKED", "BLOCKED")),
+        CheckConstraint("seat >= 0"),
+        CheckConstraint(
+            "(status = 'HELD') = (held_until IS NOT NULL)"
+            " AND (status = 'BLOCKED') = (reservation_id IS NULL)"
+            " AND (status = 'BOOKED') = (booking_id IS NOT NULL)",
+            name="allocation_is_whole",
+        ),
+        Index("allocation_state", "schedule_id", postgresql_include=["status", "held_until"]),
+        # Seat rows come and go all day: room to update in place, and a vacuum that comes early.
+        {
+            "postgresql_with": {
+                "fillfactor": 70,
+                "autovacuum_vacuum_scale_factor": 0.02,
+                "autovacuum_vacuum_threshold": 200,
+            }
+        },
+    )
+
+    schedule_id: UUID = Field(primary_key=True, foreign_key="schedule.id")
+    seat: int = Field(sa_type=SmallInteger, primary_key=True)
+    status: Text
+    held_until: datetime | None
+    reservation_id: UUID | None = Field(foreign_key="reservation.id")
+    booking_id: UUID | None = Field(foreign_key="booking.id")
+
+
+# ----------------------------------------------------------------------------------------- what was
+
+
+class Event(SQLModel, table=True):
+    """One thing that happened, written with the change itself: the next version of its stream, and no other.
+
+    The order of the log is (``xid``, ``id``), for ids alone become visible out of order. The organization, the
+    account and the resource are those it concerns.
+    """
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("event_order", "xid", "id", unique=True),
+        Index(
+            "event_organization", "organization_id", "xid", "id",
+            postgresql_where=text("organization_id IS NOT NULL"),
+        ),
+        Index("event_account", "account_id", "xid", "id", postgresql_where=text("account_id IS NOT NULL")),
+        Index("event_resource", "resource_id", "xid", "id", postgresql_where=text("resource_id IS NOT NULL")),
+        {"postgresql_with": {"autovacuum_vacuum_insert_scale_factor": 0.05}},
+    )  # fmt: skip
+
+    id: int = Field(sa_type=BigInteger, sa_column_args=[Identity(always=True)])
+    xid: int = Field(sa_type=TransactionId, sa_column_kwargs=default("pg_current_xact_id()"))
+    stream: Text
+    stream_id: UUID = Field(primary_key=True)
+    version: int = Field(sa_type=BigInteger, primary_key=True)
+    type: Text
+    at: datetime
+    actor: Text
+    actor_id: UUID | None
+    organization_id: UUID | None
+    account_id: UUID | None
+    resource_id: UUID | None
+    data: Json
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """A request that a caller (``scope``) may send again under its key, and what it led to the first time."""
+
+    __tablename__ = "idempotency_key"
+    __table_args__ = (Index("idempotency_key_age", "created_at"),)
+
+    scope: bytes = Field(primary_key=True)
+    key: str = Field(sa_type=TextType, primary_key=True)
+    operation: Text
+    fingerprint: bytes
+    outcome: JsonOrNone
+    created_at: CreatedAt
+
+
+class Installation(SQLModel, table=True):
+    """The one row of a database, by which a cursor of its log is told from one of another."""
+
+    __tablename__ = "installation"
+    __table_args__ = (CheckConstraint("one"),)
+
+    one: bool = Field(primary_key=True, sa_column_kwargs=default("true"))
+    log_epoch: UUID = Field(sa_column_kwargs=default("gen_random_uuid()"))
+    created_at: CreatedAt

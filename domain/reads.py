@@ -1,0 +1,120 @@
+"""The port to what is only read: pages, and things by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind, Schedule, ScheduleSearch
+from domain.events import LoggedEvent, Position
+from domain.feed import Audience
+from domain.ledger import Booking, BookingStatus, Reservation, ReservationStatus
+from domain.seats import Allocation, SeatLayout
+
+Item = TypeVar("Item")
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """Up to as many items as were asked for, each with the key that stands for its place; ``more`` if others follow."""
+
+    items: Sequence[tuple[Key, Item]]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BookingSearch:
+    """Whose bookings: an account's own, those of an organization, or those on a provider's resources of it."""
+
+    account_id: UUID | None = None
+    organization_id: UUID | None = None
+    provider_id: UUID | None = None
+    status: Sequence[BookingStatus] | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Schedules with what is not free on each, read in one moment, with the database's clock ``now`` (UTC)."""
+
+    schedules: Sequence[Schedule]
+    taken: Mapping[UUID, Sequence[Allocation]]
+    now: datetime
+
+
+class Reads(Protocol):
+    """Each method is one statement, however many items it gives. ``after`` is a key of an earlier page."""
+
+    async def now(self) -> datetime:
+        """The database's clock (UTC)."""
+
+    async def organizations(self, first: int, after: Key | None) -> Page[Organization]:
+        """All organizations, by name."""
+
+    async def offerings(
+        self, first: int, after: Key | None, organization_id: UUID | None, mode: BookingMode | None
+    ) -> Page[Offering]:
+        """Offerings in the order they were made."""
+
+    async def resources(
+        self, first: int, after: Key | None, organization_id: UUID | None, kind: ResourceKind | None
+    ) -> Page[Resource]:
+        """Resources in the order they were made."""
+
+    async def schedules(self, first: int, after: Key | None, search: ScheduleSearch) -> Page[Schedule]:
+        """Schedules that fit, by start."""
+
+    async def reservations(
+        self, first: int, after: Key | None, account_id: UUID, status: ReservationStatus | None
+    ) -> Page[Reservation]:
+        """An account's reservations, newest first."""
+
+    async def bookings(self, first: int, after: Key | None, search: BookingSearch) -> Page[Booking]:
+        """Bookings that fit, newest first."""
+
+    async def events(self, first: int, after: Position | None, audience: Audience) -> Page[LoggedEvent]:
+        """What an audience may read of the log, in its order, as far as that is final."""
+
+    async def organizations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Organization]:
+        """Those that there are."""
+
+    async def resources_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Resource]:
+        """Those that there are."""
+
+    async def offerings_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Offering]:
+        """Those that there are."""
+
+    async def schedules_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Schedule]:
+        """Those that there are."""
+
+    async def layouts_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, SeatLayout]:
+        """Those that there are; remembered by the process."""
+
+    async def taken_by_schedule(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[Allocation]]:
+        """What is not free on each schedule, by the database's clock."""
+
+    async def reservations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Reservation]:
+        """Those that there are."""
+
+    async def bookings_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Booking]:
+        """Those that there are."""
+
+    async def bookings_by_reservation(self, ids: Sequence[UUID]) -> Mapping[UUID, Booking]:
+        """The booking of each reservation that became one."""
+
+    async def booking_by_reference(self, reference: str, email: str) -> Booking | None:
+        """The booking with this normalized reference whose contact has this address, whatever its case."""
+
+    async def board(self, schedule_id: UUID) -> Board:
+        """One schedule with its seats."""
+
+    async def board_of_resource(self, resource_id: UUID, start: datetime, end: datetime) -> Board:
+        """What a resource runs in [start, end), with the seats."""
+
+    async def event_by_id(self, event_id: UUID) -> LoggedEvent | None:
+        """One event of the log."""

@@ -1,0 +1,150 @@
+"""How a watcher is told: snapshot or resume, then live; a hole is filled from the log, a lost trail is a Resync."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from domain.events import LoggedEvent, Position
+from domain.feed import Audience, Feed, Mailbox
+
+PAGE = 500
+
+State = TypeVar("State")
+Place = TypeVar("Place", int, Position)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Generic[State, Place]):
+    """The whole state, as it is at ``place``."""
+
+    state: State
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(Generic[Place]):
+    """The trail is lost: what the watcher has is to be dropped. A snapshot follows where the stream has one."""
+
+    reason: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Happened(Generic[Place]):
+    """What happened next, one or more events in order, up to ``place``."""
+
+    events: Sequence[LoggedEvent]
+    place: Place
+
+
+GONE = "The log no longer reaches back to this cursor."
+AHEAD = "This cursor is ahead of the log."
+
+
+async def follow_stream(
+    feed: Feed,
+    stream_id: UUID,
+    after: int | None,
+    snapshot: Callable[[], Awaitable[Snapshot[State, int]]],
+) -> AsyncIterator[Snapshot[State, int] | Lost[int] | Happened[int]]:
+    """One stream by its versions, which have no gaps: each is told once, in order, those that wait together at once."""
+    with feed.watch_stream(stream_id) as mailbox:
+        version = after
+        if version is not None and version > (await feed.stream_head(stream_id) or 0):
+            yield Lost(AHEAD, version)
+            version = None
+        missed = version is not None
+        while True:
+            if version is None:
+                shown = await snapshot()
+                yield shown
+                version = shown.place
+            if missed:
+                async for batch in _missed(feed, stream_id, version):
+                    if batch is None:
+                        yield Lost(GONE, version)
+                        version = None
+                        break
+                    version = batch[-1].version
+                    yield Happened(batch, version)
+                missed = False
+                continue
+            came = await mailbox.take()
+            fresh = [event for event in came or () if event.version > version]
+            missed = came is None or (bool(fresh) and fresh[0].version != version + 1)
+            if fresh and not missed:
+                version = fresh[-1].version
+                yield Happened(fresh, version)
+
+
+async def _missed(feed: Feed, stream_id: UUID, version: int) -> AsyncIterator[Sequence[LoggedEvent] | None]:
+    """Pages of what a stream has after a version; None where the log has lost the next one."""
+    while True:
+        page = await feed.stream_after(stream_id, version, PAGE)
+        if not page:
+            if (await feed.stream_head(stream_id) or 0) > version:
+                yield None
+            return
+        if page[0].version != version + 1:
+            yield None
+            return
+        yield page
+        version = page[-1].version
+
+
+async def follow_log(
+    feed: Feed,
+    audience: Audience,
+    after: Position | None,
+    snapshot: Callable[[], Awaitable[State]] | None = None,
+) -> AsyncIterator[Snapshot[State, Position] | Lost[Position] | Happened[Position]]:
+    """What an audience may hear, in the one order of the log."""
+    with feed.watch_log(audience) as mailbox:
+        now = feed.settled
+        if after is not None and after > now:
+            yield Lost(AHEAD, now)
+            after = None
+        elif after is not None and after < await feed.log_start():
+            yield Lost(GONE, now)
+            after = None
+        if after is None and snapshot is not None:
+            yield Snapshot(await snapshot(), now)
+        place = now if after is None else after
+        if place < now:
+            async for happened in _between(feed, audience, place, now):
+                yield happened
+            place = now
+        async for happened in _live(feed, audience, mailbox, place):
+            yield happened
+
+
+async def _live(
+    feed: Feed, audience: Audience, mailbox: Mailbox, place: Position
+) -> AsyncIterator[Happened[Position]]:
+    while True:
+        came = await mailbox.take()
+        if came is None:
+            now = feed.settled
+            async for happened in _between(feed, audience, place, now):
+                yield happened
+            place = now
+            continue
+        fresh = [event for event in came if event.position > place]
+        if fresh:
+            place = fresh[-1].position
+            yield Happened(fresh, place)
+
+
+async def _between(
+    feed: Feed, audience: Audience, after: Position, upto: Position
+) -> AsyncIterator[Happened[Position]]:
+    while True:
+        page = await feed.log_after(audience, after, upto, PAGE)
+        if page:
+            after = page[-1].position
+            yield Happened(page, after)
+        if len(page) < PAGE:
+            return
