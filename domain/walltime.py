@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -98,14 +97,9 @@ def day_bounds(day: date, zone: str) -> tuple[datetime, datetime]:
 
 
 def _first_instant(day: date, zone: str) -> datetime:
-    midnight = datetime.combine(day, time(), zone_of(zone))
-    first, second = midnight.astimezone(UTC), midnight.replace(fold=1).astimezone(UTC)
-    if first <= second:
-        return first
-    # Midnight is in a gap, which may have begun before it; the day begins where the gap was jumped.
-    seconds = range(int((first - second).total_seconds()))
-    after = bisect_left(seconds, True, key=lambda s: local_date(second + timedelta(seconds=s), zone) >= day)
-    return second + timedelta(seconds=after)
+    # Of two midnights the first. Where the clocks jump over midnight, the moment of the jump: since 1970 no zone
+    # has had a jump that began before midnight and reached beyond it (tests/domain/test_walltime.py looks).
+    return datetime.combine(day, time(), zone_of(zone)).astimezone(UTC)
 
 
 def parse_duration(text: str, path: Sequence[str] | None = None) -> timedelta:

@@ -1,7 +1,7 @@
 """What clients see of ids and places in a list: opaque text, read back strictly.
 
-Global ids follow the Relay convention: standard base64 of ``Type:uuid``. Cursors are base64url of a
-JSON array, without padding. Neither is a secret and neither is signed: whoever decodes one checks what it leads to.
+Global ids follow the Relay convention: standard base64 of ``Type:uuid``. Cursors are base64url of a JSON
+array, without padding. Neither is a secret, neither is signed: whoever decodes one checks what it leads to.
 """
 
 from __future__ import annotations
