@@ -190,13 +190,21 @@ class EmbeddedPostgres:
         arguments = [str(binaries["postgres"]), "-D", str(cluster)]
         for name, value in settings.items():
             arguments += ["-c", f"{name}={value}"]
-        with (home / "start.log").open("wb") as log:
+        wait_for(
+            lambda: self._launched(postmaster, arguments, account),
+            self.start_seconds,
+            f"backends of a PostgreSQL that was killed do not leave {cluster}",
+        )
+
+    def _launched(self, postmaster: Postmaster, arguments: list[str], account: Account) -> bool:
+        start_log = self._home / "start.log"
+        with start_log.open("wb") as log:
             # A session of its own: Ctrl-C in a terminal goes to every process of the foreground group.
             process = subprocess.Popen(  # noqa: S603 - our own argument list, no shell
                 arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 **account.popen_arguments(),
             )  # fmt: skip
-        postmaster.wait_for_launch(process, home / "start.log", self.start_seconds)
+        return postmaster.comes_up(process, start_log, self.start_seconds)
 
 
 def _create_cluster(home: Path, binaries: Binaries, account: Account, *, durable: bool) -> None:
@@ -239,7 +247,10 @@ def _socket_folder(home: Path, account: Account) -> Path:
     folder = home / "socket"
     if len(os.fsencode(folder / SOCKET_NAME)) > LONGEST_SOCKET_PATH:
         folder = Path(tempfile.mkdtemp(prefix="holdfast-", dir="/tmp"))
-    folder.mkdir(mode=0o700, exist_ok=True)
+    shutil.rmtree(
+        folder, ignore_errors=True
+    )  # a lock file in it would bar us if its process number is in use
+    folder.mkdir(mode=0o700)
     account.own(folder)
     return folder
 

@@ -25,8 +25,8 @@ class Postmaster:
 
     def running(self) -> bool:
         """Whether a living postmaster serves this very folder, not just any process with its old number."""
-        pid = self._pid()
-        return pid is not None and _serves(pid, self.cluster.resolve())
+        pid = self.pid()
+        return pid is not None and _serves(pid, self.cluster)
 
     def socket_folder(self) -> Path:
         """Return the folder of the socket that the running server listens on."""
@@ -41,40 +41,60 @@ class Postmaster:
         wait_for(self.ready, seconds, f"PostgreSQL is still starting on {self.cluster}; its log is in there")
 
     def clear_stale(self) -> None:
-        """Remove the number of a postmaster that is gone: PostgreSQL would believe in it if it were in use.
+        """Forget a process number that something else has now: PostgreSQL would take it for a living server.
 
-        Backends that outlived it still bar a second server: PostgreSQL looks for their shared memory itself.
+        Backends that outlived their postmaster still bar a second one: PostgreSQL finds their shared memory.
         """
-        (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+        pid = self.pid()
+        if pid is not None and _gone(pid, self.cluster) and _alive(pid):
+            (self.cluster / "postmaster.pid").unlink()
 
-    def wait_for_launch(self, process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
-        """Wait until ``process`` serves the cluster; if it ends, raise PostgresFailed with its words."""
+    def comes_up(self, process: subprocess.Popen[bytes], start_log: Path, seconds: float) -> bool:
+        """Wait until ``process`` serves the cluster; False if backends of a killed server still bar it.
+
+        Raises:
+            PostgresFailed: it ended, in its own words, or takes longer than ``seconds``.
+
+        """
         wait_for(
             lambda: process.poll() is not None or self.ready(),
             seconds,
             f"PostgreSQL is still starting on {self.cluster}; its log is in there",
         )
-        if process.returncode is not None:
-            words = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-            raise PostgresFailed(f"PostgreSQL did not start: {' '.join(words[-3:])}")
-        process.returncode = 0  # it is to outlive us: Popen would warn that nobody waited for it
+        if process.returncode is None:
+            process.returncode = 0  # it is to outlive us: Popen would warn that nobody waited for it
+            return True
+        words = self._last_words(start_log)
+        if "shared memory block" in words:
+            return False
+        raise PostgresFailed(f"PostgreSQL did not start: {words}")
 
     def stop(self, seconds: float) -> None:
         """End the server and its sessions; what takes longer than ``seconds`` is left to crash recovery."""
-        pid = self._pid()
+        pid = self.pid()
         if pid is None:
             return
         for order in (signal.SIGINT, signal.SIGQUIT):  # fast shutdown, immediate shutdown
             with suppress(ProcessLookupError):
                 os.kill(pid, order)
             with suppress(PostgresFailed):
-                wait_for(lambda: _gone(pid, self.cluster.resolve()), seconds, "")
+                wait_for(lambda: _gone(pid, self.cluster), seconds, "")
                 return
         raise PostgresFailed(f"PostgreSQL (process {pid}) does not end")
 
-    def _pid(self) -> int | None:
+    def pid(self) -> int | None:
+        """Return the process id that the cluster's last server wrote down, None after an orderly stop."""
         pid = self._line(_PID)
         return int(pid) if pid.isdigit() else None
+
+    def _last_words(self, start_log: Path) -> str:
+        """Return what the server gave as the cause of its end: its own log takes over from the start's."""
+        logs = sorted((self.cluster / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
+        lines = [
+            line for path in (start_log, *logs[-1:]) for line in path.read_text(errors="replace").splitlines()
+        ]
+        fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
+        return (fatal or lines or [f"nothing in {start_log}"])[-1]
 
     def _line(self, number: int) -> str:
         try:
@@ -93,6 +113,16 @@ def wait_for(happened: Callable[[], bool], seconds: float, otherwise: str) -> No
         time.sleep(0.01)
 
 
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _gone(pid: int, cluster: Path) -> bool:
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # ours to reap if we started it
@@ -105,7 +135,7 @@ def _serves(pid: int, cluster: Path) -> bool:
         process = Path("/proc") / str(pid)
         try:
             program = (process / "exe").readlink().name
-            return program.startswith("postgres") and (process / "cwd").readlink() == cluster
+            return program.startswith("postgres") and (process / "cwd").readlink() == cluster.resolve()
         except OSError:
             return False
     told = subprocess.run(  # noqa: S603 - our own argument list, no shell

@@ -1,0 +1,90 @@
+"""What every test can ask for: a database, a durable one, a Redis, a data directory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.redis_server import RedisServer
+from tests.servers import PostgresServer, run_folder
+
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+for name in [name for name in os.environ if name.startswith("HOLDFAST_")]:
+    del os.environ[name]  # the developer's own settings are no part of a test
+
+
+async def migrated(dsn: str) -> None:
+    """Make the template that every test's database is a copy of."""
+    from db.migrate import upgrade  # late: unit tests need not wait for SQLAlchemy
+
+    await upgrade(dsn)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def run_dir() -> Iterator[Path]:
+    """Keep all temporary files of this process, and of those it starts, in one folder that is removed."""
+    with run_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def data_dir(run_dir: Path) -> Path:
+    """Give a fresh folder for a Holdfast's data that, unlike ``tmp_path``, PostgreSQL's account can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="data-", dir=run_dir))
+    folder.chmod(0o711)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres(run_dir: Path) -> Iterator[PostgresServer]:
+    """Start the PostgreSQL of this worker, without fsync."""
+    server = PostgresServer(run_dir / "fleeting", durable=False)
+    server.start(migrated)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def durable_postgres(run_dir: Path) -> Iterator[PostgresServer]:
+    """Start a PostgreSQL that survives kill -9, for the tests marked ``durability``."""
+    server = PostgresServer(run_dir / "durable", durable=True)
+    server.start(migrated)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer) -> Iterator[str]:
+    """Give the DSN of a migrated, empty database that no other test sees."""
+    with postgres.database() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def durable_database_url(durable_postgres: PostgresServer) -> Iterator[str]:
+    """Give the same on the durable server."""
+    with durable_postgres.database() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def redis_server() -> AsyncIterator[RedisServer]:
+    """Start a Redis of this test's own, to be stopped, frozen and started again."""
+    async with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """Give the address of this test's Redis."""
+    return redis_server.url

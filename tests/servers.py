@@ -1,0 +1,130 @@
+"""PostgreSQL for tests: started once a worker, a database of its own for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import psutil
+
+from holdfast.postgres import EmbeddedPostgres
+from holdfast.postgres_process import Postmaster
+
+Result = TypeVar("Result")
+Prepare = Callable[[str], Coroutine[Any, Any, None]]
+
+TEMPLATE = "template_holdfast"
+
+
+class PostgresServer:
+    """A PostgreSQL that can be killed and restarted, and copies one prepared database quickly."""
+
+    def __init__(self, data_dir: Path, *, durable: bool) -> None:
+        self.embedded = EmbeddedPostgres(data_dir, durable=durable)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="databases", daemon=True)
+        self._admin: asyncpg.Connection[asyncpg.Record] | None = None
+
+    def start(self, prepare: Prepare) -> None:
+        """Start, and make the database that the others are copies of: ``prepare`` is given its DSN."""
+        self._thread.start()
+        self.embedded.start()
+        self._run(self._execute(f"CREATE DATABASE {TEMPLATE}"))
+        self._run(prepare(self.embedded.dsn(TEMPLATE)))
+
+    def close(self) -> None:
+        if self._admin is not None:
+            self._admin.terminate()
+        self.embedded.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Give the DSN of a fresh copy of the template, and drop it afterwards whoever is still connected."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._run(self._execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"))
+        try:
+            yield self.embedded.dsn(name)
+        finally:
+            self._run(self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+    def kill(self) -> None:
+        """End the postmaster at once, as a power cut would; its sessions end with it."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def start_again(self) -> None:
+        """Bring the server back after ``kill``, through crash recovery."""
+        self.embedded.start()
+
+    @property
+    def pid(self) -> int:
+        pid = Postmaster(self.embedded.data_dir / "postgres" / "cluster").pid()
+        assert pid is not None
+        return pid
+
+    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
+
+    async def _execute(self, statement: str) -> None:
+        if self._admin is None or self._admin.is_closed():
+            self._admin = await asyncpg.connect(self.embedded.dsn())
+        try:
+            await self._admin.execute(statement)
+        except (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, OSError):
+            self._admin = await asyncpg.connect(self.embedded.dsn())  # the server was restarted meanwhile
+            await self._admin.execute(statement)
+
+
+@contextmanager
+def run_folder() -> Iterator[Path]:
+    """Give a folder for everything this test process leaves on disk, removed at the end with what runs in it.
+
+    A run that was killed cannot tidy up: its folder's lock is free, and the next run removes it.
+    """
+    base = Path(tempfile.gettempdir()) / "holdfast-tests"
+    base.mkdir(mode=0o711, exist_ok=True)
+    for folder in base.iterdir():
+        _sweep_if_dead(folder)
+    folder = Path(tempfile.mkdtemp(dir=base))
+    folder.chmod(0o711)  # as root PostgreSQL runs under another account
+    with (folder / "alive").open("w") as alive:
+        fcntl.flock(alive, fcntl.LOCK_SH)
+        try:
+            yield folder
+        finally:
+            _sweep(folder)
+
+
+def _sweep_if_dead(folder: Path) -> None:
+    with suppress(FileNotFoundError, BlockingIOError), (folder / "alive").open() as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    left = [process for process in psutil.process_iter() if _works_in(process, folder)]
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=5)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.pid != os.getpid() and Path(process.cwd()).is_relative_to(folder)
+    except psutil.Error:
+        return False
