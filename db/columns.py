@@ -1,6 +1,6 @@
 """The words the tables are written in: column types by what they hold, defaults and closed sets of values.
 
-SQLModel reads one ``Field`` a column: a column whose type is an alias from here takes no ``Field`` of its own.
+SQLModel reads one ``Field`` a column: a column that has its type from here takes no ``Field`` of its own.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class SeatLayout(SQLModel, table=True):
     rows: Small
     columns: Small
     aisle_after_column: SmallOrNone
-    seats: Json
+    seats: list[Any] = Field(sa_type=JSONB)
     created_at: CreatedAt
 
 
@@ -353,8 +353,8 @@ class Allocation(SQLModel, table=True):
 class Event(SQLModel, table=True):
     """One thing that happened, written with the change itself: the next version of its stream, and no other.
 
-    The order of the log is (``xid``, ``id``), for ids alone become visible out of order. The organization, the
-    account and the resource are those it concerns.
+    The log's order is (``xid``, ``id``), for ids alone become visible out of order. Organization, account and
+    resource are those it concerns.
     """
 
     __tablename__ = "event"
@@ -399,11 +399,13 @@ class IdempotencyKey(SQLModel, table=True):
 
 
 class Installation(SQLModel, table=True):
-    """The one row of a database, by which a cursor of its log is told from one of another."""
+    """The one row of a database: which log this is, told from any other, and the place it reaches back to."""
 
     __tablename__ = "installation"
     __table_args__ = (CheckConstraint("one"),)
 
     one: bool = Field(primary_key=True, sa_column_kwargs=default("true"))
     log_epoch: UUID = Field(sa_column_kwargs=default("gen_random_uuid()"))
+    log_start_xid: int = Field(sa_type=TransactionId, sa_column_kwargs=default("'0'"))
+    log_start_id: int = Field(sa_type=BigInteger, sa_column_kwargs=default("0"))
     created_at: CreatedAt
