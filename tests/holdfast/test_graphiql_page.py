@@ -165,5 +165,5 @@ def test_the_examples_are_valid_and_their_variables_fit() -> None:
         assert validate(schema, document) == []
         (operation,) = document.definitions
         assert isinstance(operation, OperationDefinitionNode)
-        declared = {variable.variable.name.value for variable in operation.variable_definitions}
+        declared = {variable.variable.name.value for variable in operation.variable_definitions or ()}
         assert set(json.loads(tab["variables"])) == declared
