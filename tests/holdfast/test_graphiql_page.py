@@ -16,8 +16,7 @@ from starlette.testclient import TestClient
 
 from holdfast.graphiql import HERE, cdn, examples, graphiql
 from tests.chromium import missing
-
-CONTRACT = Path(__file__).parents[2] / "schema" / "schema.graphql"
+from tests.holdfast.graphiql_stand_in import CONTRACT
 
 
 @pytest.fixture
