@@ -97,8 +97,8 @@ def day_bounds(day: date, zone: str) -> tuple[datetime, datetime]:
 
 
 def _first_instant(day: date, zone: str) -> datetime:
-    # Of two midnights the first. Where the clocks jump over midnight, the moment of the jump: since 1970 no zone
-    # has had a jump that began before midnight and reached beyond it (tests/domain/test_walltime.py looks).
+    # Of two midnights the first; where the clocks jump over midnight, the moment of the jump, because since
+    # 1970 no zone has had a jump that began before midnight and reached beyond it.
     return datetime.combine(day, time(), zone_of(zone)).astimezone(UTC)
 
 
