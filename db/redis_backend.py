@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from broadcaster import BroadcastBackend, Event
@@ -57,15 +57,14 @@ class RedisBackend(BroadcastBackend):
         self._client = Redis(connection_pool=self._pool)
 
     async def connect(self) -> None:
-        """Open the listening connection anew."""
+        """Open the listening connection, unless it is open; a failure has closed it."""
         with _failing_as_connection_error():
-            # Nobody waits for the old one to close: its other end may be gone without a word.
-            await self._listening.disconnect(nowait=True)
             await self._listening.connect()  # type: ignore[no-untyped-call]
 
     async def disconnect(self) -> None:
         """Close both connections."""
-        with _failing_as_connection_error():
+        # Failing at it leaves them closed as well: the other end did not say goodbye in time.
+        with suppress(RedisError, OSError):
             await self._listening.disconnect(nowait=True)
             await self._pool.disconnect()
 

@@ -70,9 +70,17 @@ class Wire:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
+        self._near_ends: set[asyncio.StreamWriter] = set()
 
     async def mend(self) -> None:
         self._server = await asyncio.start_server(self._talk, "127.0.0.1", self.port, ssl=self._tls)
+
+    def hush(self) -> None:
+        """Take no more notice of what comes in on the connections there are, not even of their end."""
+        for near_end in self._near_ends:
+            transport = near_end.transport
+            assert isinstance(transport, asyncio.ReadTransport)
+            transport.pause_reading()
 
     async def cut(self) -> None:
         assert self._server is not None
@@ -99,9 +107,11 @@ class Wire:
 
     async def _relay(self, near: asyncio.StreamReader, near_end: asyncio.StreamWriter) -> None:
         far, far_end = await asyncio.open_connection("127.0.0.1", self._target)
+        self._near_ends.add(near_end)
         try:
             await asyncio.gather(_carry(near, far_end), _carry(far, near_end))
         finally:
+            self._near_ends.discard(near_end)
             near_end.close()
             far_end.close()
 

@@ -91,6 +91,13 @@ async def test_the_first_thing_heard_is_a_gap(new_broker: Callable[[], Broker]) 
     assert not broker.healthy
 
 
+async def test_leaving_waits_for_the_ends_of_its_tasks(new_broker: Callable[[], Broker]) -> None:
+    before = asyncio.all_tasks()
+    async with new_broker() as broker:
+        assert await _next(broker) == Gap()
+    assert asyncio.all_tasks() == before
+
+
 async def test_two_processes_hear_every_message_in_order_and_so_does_the_sender(
     new_broker: Callable[[], Broker],
 ) -> None:
@@ -270,6 +277,23 @@ async def test_the_listener_outlives_what_nobody_foresaw_and_logs_where_it_came_
     async with Broker(backend, channel="test", description="in-process") as broker:
         assert await _next(broker) == Gap()
     assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_process_leaves_in_time_while_redis_says_nothing(
+    redis: RedisServer, tls: bool, tmp_path: Path
+) -> None:
+    cert = tmp_path / "cert.pem"
+    context = _certified_for_loopback(cert, tmp_path / "key.pem") if tls else None
+    async with Wire(redis.port, context) as wire:
+        scheme, query = ("rediss", f"?ssl_ca_certs={cert}") if tls else ("redis", "")
+        async with make_broker(f"{scheme}://127.0.0.1:{wire.port}{query}") as broker:
+            assert await _next(broker) == Gap()
+            broker.publish("hello")
+            assert await _next(broker) == Message("hello")
+            wire.hush()
+            leaves = time.monotonic()
+        assert time.monotonic() - leaves < 1.5
 
 
 # Reaching Redis
