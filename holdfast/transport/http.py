@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
@@ -43,7 +43,7 @@ from schema.documents import DocumentRejected
 from schema.errors import denied, internal
 from schema.executor import Prepared, Result
 
-Page = Callable[[Request], Response]
+Page = Callable[[Request], Awaitable[Response]]
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class HttpEndpoint:
         accept = accepted(request.headers.get("accept"))
         try:
             if self._page is not None and request.method == "GET" and accept.page_preferred:
-                await self._page(request)(scope, receive, send)
+                await (await self._page(request))(scope, receive, send)
                 return
             answer = await self._answer(request, request_id, accept, send)
         except ClientDisconnect:

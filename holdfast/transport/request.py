@@ -224,13 +224,11 @@ def _part(value: dict[str, Any], name: str, kind: type, *, required: bool = Fals
 
 def _deeper_than(value: object, depth: int) -> bool:
     level = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         level = [
             inner
             for outer in level
             if isinstance(outer, dict | list)
             for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
-        if not level:
-            return False
-    return True
+    return any(isinstance(inner, dict | list) for inner in level)

@@ -113,6 +113,9 @@ class EventStream:
             async with aclosing(self._ports.results(prepared, parameters, self._viewer)) as results:
                 async for result in results:
                     await self._write(_next(result, request_id))
+                    # uvicorn takes what is written to a reader who left, at once and silently: a source that
+                    # never waits would run on and nobody would hear of the disconnect.
+                    await asyncio.sleep(0)
         except Exception as error:
             _log.error("an event stream failed", exc_info=error, extra={"request_id": request_id})
             await self._write(_next({"errors": [internal(request_id)]}, request_id))
