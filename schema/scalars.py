@@ -165,7 +165,7 @@ def _scalar(
     hint = f"Not a {name}; write it as a string such as {example}."
 
     def parse(value: object, node: ValueNode | None = None) -> object:
-        if whole_numbers and type(value) is int and abs(value) < 10**18:
+        if whole_numbers and isinstance(value, int) and abs(value) < 10**18:
             value = str(value)
         if not isinstance(value, str) or len(value) > longest:
             raise _refused(hint, node)
@@ -201,11 +201,7 @@ def _read_json(value: object, node: ValueNode | None = None, unknown: bool = Fal
 
 
 def _read_json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> object:
-    try:
-        value = value_from_ast_untyped(node, variables)
-    except RecursionError:
-        raise _refused(f"JSON nested too deeply; at most {MAX_JSON_DEPTH} levels.", node) from None
-    return _read_json(value, node, unknown=variables is None)
+    return _read_json(value_from_ast_untyped(node, variables), node, unknown=variables is None)
 
 
 def _storable(part: object) -> bool:

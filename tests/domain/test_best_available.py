@@ -91,6 +91,12 @@ def test_accessible_seats_are_kept_for_last() -> None:
     assert chosen(layout, 3, taken="A2", together=False) == "A1 B1 B2"
 
 
+def test_a_split_party_takes_every_ordinary_seat_before_an_accessible_one() -> None:
+    front = SeatCategory("front", ["A1", "A2", "A3"], accessible=True)
+    layout = layout_of(3, 3, missing=["B2", "B3", "C2", "C3"], categories=[front])
+    assert chosen(layout, 4, together=False) == "A1 A2 B1 C1"
+
+
 def test_only_seats_of_the_wanted_category_are_given() -> None:
     layout = layout_of(2, 4, categories=[SeatCategory("premium", ["B1", "B2"])])
     assert chosen(layout, 2, category="premium") == "B1 B2"

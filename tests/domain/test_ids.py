@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +24,25 @@ def test_ids_of_one_process_grow_also_within_a_millisecond() -> None:
     assert all(earlier < later for earlier, later in pairwise(made))
 
 
-def test_threads_never_get_the_same_id() -> None:
-    def many(_: int) -> list[UUID]:
-        return [new_id() for _ in range(2_000)]
+@pytest.fixture
+def busy_threads() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
 
-    with ThreadPoolExecutor(8) as pool:
-        made = [one for ids in pool.map(many, range(8)) for one in ids]
+
+@pytest.mark.usefixtures("busy_threads")
+def test_threads_never_get_the_same_id_even_with_no_luck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("domain.ids.secrets.randbits", lambda _: 0)
+    monkeypatch.setattr("domain.ids.time.time_ns", lambda: 5_000_000)
+    ids = _Sequence()
+
+    def many(_: int) -> list[UUID]:
+        return [ids.next() for _ in range(5_000)]
+
+    with ThreadPoolExecutor(4) as pool:
+        made = [one for some in pool.map(many, range(4)) for one in some]
     assert len(set(made)) == len(made)
 
 

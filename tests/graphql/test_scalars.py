@@ -305,6 +305,11 @@ def test_a_decimal_is_never_a_float() -> None:
     assert all('such as "500.00"' in message for message in refusals("decimal", 500.25))
 
 
+def test_a_number_too_long_to_be_written_out_is_refused_like_any_other() -> None:
+    for value in (10**5_000, -(10**5_000)):
+        assert by_variable("decimal", value).errors[0].extensions == {"code": "BAD_USER_INPUT"}
+
+
 def test_a_refusal_says_what_would_be_right() -> None:
     assert (
         by_literal("day", '"28/3"').errors[0].message
@@ -404,6 +409,7 @@ def test_a_global_id_reads_back_as_the_type_and_the_id(uuid: UUID) -> None:
         "é",
         "A" * 10_000,
         b64encode(b"Schedule").decode(),
+        b64encode(b"A" * 200 + b":01a1fbf6-0f27-79bd-85d1-5a4eae883f17").decode(),
         b64encode(b"Schedule:1").decode(),
         b64encode(b"schedule:01a1fbf6-0f27-79bd-85d1-5a4eae883f17").decode(),
         b64encode(b"Schedule:01A1FBF6-0F27-79BD-85D1-5A4EAE883F17").decode(),
