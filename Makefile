@@ -50,7 +50,7 @@ graphiql: $(GRAPHIQL)/dist/.built
 
 $(GRAPHIQL)/dist/.built: $(GRAPHIQL_SOURCES)
 	@if command -v npm >/dev/null 2>&1; then \
-	  cd $(GRAPHIQL) && npm ci --silent --no-audit --no-fund && npm run --silent build && touch dist/.built \
+	  cd $(GRAPHIQL) && npm ci --silent --no-audit --no-fund && npm run --silent build >/dev/null 2>&1 && touch dist/.built \
 	    || echo 'npm failed: GraphiQL loads its scripts from a CDN.'; \
 	else \
 	  echo 'No npm here: GraphiQL loads its scripts from a CDN.'; \

@@ -74,11 +74,12 @@ class Postmaster:
         pid = self.pid()
         if pid is None:
             return
-        for order in (signal.SIGINT, signal.SIGQUIT):  # fast shutdown, immediate shutdown
+        fast, immediate = signal.SIGINT, signal.SIGQUIT
+        for order, patience in ((fast, seconds), (immediate, 0.5), (signal.SIGKILL, 0.5)):
             with suppress(ProcessLookupError):
                 os.kill(pid, order)
             with suppress(PostgresFailed):
-                wait_for(lambda: _gone(pid, self.cluster), seconds, "")
+                wait_for(lambda: _gone(pid, self.cluster), patience, "")
                 return
         raise PostgresFailed(f"PostgreSQL (process {pid}) does not end")
 
@@ -88,13 +89,14 @@ class Postmaster:
         return int(pid) if pid.isdigit() else None
 
     def _last_words(self, start_log: Path) -> str:
-        """Return what the server gave as the cause of its end: its own log takes over from the start's."""
-        logs = sorted((self.cluster / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
-        lines = [
-            line for path in (start_log, *logs[-1:]) for line in path.read_text(errors="replace").splitlines()
-        ]
+        """Return what the server gave as the cause of its end."""
+        text = start_log.read_text(errors="replace")
+        if "redirecting log output" in text:  # from then on it wrote to its own log
+            newest = max((self.cluster / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
+            text = newest.read_text(errors="replace")
+        lines = text.splitlines()
         fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
-        return (fatal or lines or [f"nothing in {start_log}"])[-1]
+        return fatal[-1] if fatal else " ".join(lines)
 
     def _line(self, number: int) -> str:
         try:
