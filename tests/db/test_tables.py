@@ -49,9 +49,7 @@ async def declared(postgres: PostgresServer) -> AsyncIterator[Connection]:
     """Give a connection to a database that was made from the declared tables alone."""
     with postgres.database() as dsn:
         connection = await asyncpg.connect(dsn)
-        await connection.execute(
-            "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE EXTENSION btree_gist"
-        )
+        await connection.execute(EMPTY)
         engine = create_async_engine(dsn.replace("postgresql:", "postgresql+asyncpg:", 1))
         async with engine.begin() as declaring:
             await declaring.run_sync(SQLModel.metadata.create_all)
