@@ -44,7 +44,6 @@ from strawberry.types.scalar import ScalarDefinition
 from domain.errors import InvalidInput
 from domain.money import CURRENCIES
 from domain.walltime import FIRST_YEAR, LAST_YEAR, format_duration, parse_duration, zone_of
-from schema.ids import MAX_CURSOR
 
 __all__ = ["JSON", "SCALARS", "URL", "CurrencyCode", "Cursor", "LocalDateTime", "TimeZone"]
 
@@ -54,6 +53,7 @@ CurrencyCode = NewType("CurrencyCode", str)
 Cursor = NewType("Cursor", str)
 URL = NewType("URL", str)
 
+MAX_CURSOR = 512
 MAX_URL = 2_048
 MAX_JSON_DEPTH = 32
 MAX_JSON_VALUES = 10_000

@@ -489,6 +489,12 @@ def test_a_cursor_that_was_tampered_with_is_one_clean_error(cursor: str) -> None
         decode_cursor(cursor, int, int)
 
 
+def test_the_longest_cursor_that_is_made_is_taken_in() -> None:
+    longest = encode_cursor(["x" * 380])
+    assert len(longest) == MAX_CURSOR
+    assert by_variable("cursor", longest).data == {"cursor": longest}
+
+
 def test_what_is_too_long_for_a_cursor_is_noticed_when_it_is_made() -> None:
     with pytest.raises(ValueError, match="Too much"):
         encode_cursor(["x" * MAX_CURSOR])
