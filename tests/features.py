@@ -60,9 +60,7 @@ def _marked(node: ast.AST, carrier: str) -> Iterator[tuple[str, str]]:
     if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.feature":
         for argument in node.args:
             if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
-                raise ValueError(
-                    f"{carrier} has a feature marker that is no plain string: {ast.unparse(node)}"
-                )
+                raise ValueError(f"{carrier}: {ast.unparse(node)} names its ids in no plain strings")
             yield carrier, argument.value
     for child in ast.iter_child_nodes(node):
         yield from _marked(child, carrier)
