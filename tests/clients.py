@@ -142,7 +142,8 @@ class GraphQLSocket:
         waiting = asyncio.ensure_future(self.control.get())
         try:
             async with asyncio.timeout(seconds):
-                await asyncio.wait({waiting, self._closed}, return_when=asyncio.FIRST_COMPLETED)
+                either: set[asyncio.Future[Any]] = {waiting, self._closed}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
                 return waiting.result()
             raise self._closed.result()
@@ -221,10 +222,16 @@ class GraphQLHttp:
         self.client = httpx2.AsyncClient(trust_env=False, timeout=10)
 
     async def post(
-        self, document: str, variables: Json | None = None, token: str | None = None, **headers: str
+        self,
+        document: str,
+        variables: Json | None = None,
+        token: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> httpx2.Response:
         return await self.client.post(
-            self.url, json={"query": document, "variables": variables}, headers=_headers(token) | headers
+            self.url,
+            json={"query": document, "variables": variables},
+            headers=_headers(token) | (headers or {}),
         )
 
     async def run(self, document: str, variables: Json | None = None, token: str | None = None) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -49,22 +49,22 @@ async def _page(_: Request) -> Response:
     return HTMLResponse("<title>GraphiQL</title>")
 
 
-def _may_introspect(viewer: Viewer) -> bool:
+def _signed_in(viewer: Viewer) -> bool:
     return viewer.signed_in
 
 
 @asynccontextmanager
-async def serving(limits: Limits = LIMITS) -> AsyncIterator[Site]:
+async def serving(may_introspect: Callable[[Viewer], bool] = _signed_in) -> AsyncIterator[Site]:
     house, sessions, tokens = House(), Sessions(), Tokens()
     transport = Transport(
         Executor(toy_schema()),
         tokens.authenticate,
         lambda viewer: Context(viewer, house),
         sessions,
-        may_introspect=_may_introspect,
+        may_introspect=may_introspect,
         allowed_origins=["https://friend.example"],
         page=_page,
-        limits=limits,
+        limits=LIMITS,
     )
     config = uvicorn.Config(
         Starlette(routes=transport.routes()),
@@ -72,7 +72,7 @@ async def serving(limits: Limits = LIMITS) -> AsyncIterator[Site]:
         http=HttpProtocol,
         ws=SocketProtocol,
         ws_per_message_deflate=False,
-        ws_max_size=limits.message,
+        ws_max_size=LIMITS.message,
         log_config=None,
         lifespan="off",
         timeout_graceful_shutdown=5,

@@ -85,8 +85,8 @@ async def test_a_subscription_without_a_stream_is_not_acceptable(http: GraphQLHt
 
 async def test_who_takes_both_gets_a_stream_for_a_subscription_alone(http: GraphQLHttp) -> None:
     both = {"accept": "application/graphql-response+json, application/json, text/event-stream"}
-    assert (await http.post("{hello}", **both)).json() == {"data": {"hello": "hello world"}}
-    response = await http.post("subscription{ticks(count: 1)}", **both)
+    assert (await http.post("{hello}", headers=both)).json() == {"data": {"hello": "hello world"}}
+    response = await http.post("subscription{ticks(count: 1)}", headers=both)
     assert response.headers["content-type"].startswith("text/event-stream")
 
 

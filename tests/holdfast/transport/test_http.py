@@ -202,10 +202,10 @@ async def test_only_who_may_is_told_the_schema(http: GraphQLHttp, site: Site) ->
 
 
 async def test_a_request_id_comes_back_unless_it_is_strange(http: GraphQLHttp, site: Site) -> None:
-    response = await http.post("{user}", None, None, **{"x-request-id": "abc-1"})
+    response = await http.post("{user}", headers={"x-request-id": "abc-1"})
     assert response.headers["x-request-id"] == "abc-1"
     assert site.house.contexts[-1].viewer.request_id == "abc-1"
-    response = await http.post("{user}", None, None, **{"x-request-id": "a b"})
+    response = await http.post("{user}", headers={"x-request-id": "a b"})
     assert response.headers["x-request-id"] == site.house.contexts[-1].viewer.request_id != "a b"
 
 
