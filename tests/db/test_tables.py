@@ -58,6 +58,7 @@ async def declared(postgres: PostgresServer) -> AsyncIterator[Connection]:
         await connection.close()
 
 
+@pytest.mark.feature("S2.53", "S4.35")
 async def test_the_declared_tables_are_the_migrated_ones(database_url: str, declared: Connection) -> None:
     migrated = await asyncpg.connect(database_url)
     try:
