@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from graphql import build_schema, is_enum_type
 
-from tests.features import ISSUES, ROOT, Feature, features, markers, missing, report, unknown
+from tests.features import DUE, ISSUES, ROOT, Feature, features, markers, missing, report, unknown
 
 LAST = {"S0": 25, "S1": 47, "S2": 56, "S3": 55, "S4": 60}
 
@@ -71,6 +75,25 @@ def test_the_report_tells_what_is_covered_waits_is_later_or_unknown() -> None:
     assert "seats         1 of   2 have a test" in lines
     assert [feature.id for feature in missing(known, tests)] == ["S1.2"]
     assert list(unknown(known, tests)) == ["S9.9"]
+
+
+@pytest.mark.feature("S2.55")
+def test_every_capability_of_this_issue_has_a_test() -> None:
+    waiting = missing(features(), markers(ROOT / "tests"))
+    assert not waiting, "\n".join(f"{feature.id} {feature.capability}" for feature in waiting)
+
+
+def test_the_homes_of_this_issue_are_in_the_schema() -> None:
+    types = build_schema((ROOT / "schema/schema.graphql").read_text()).type_map
+    for feature in features():
+        if feature.issue in DUE:
+            for parent, member in re.findall(r"\b([A-Z]\w+)\.(\w+)", feature.home):
+                assert member in _members(types[parent]), f"{feature.id}: {parent}.{member}"
+
+
+def _members(type_: Any) -> Iterable[str]:
+    names: Iterable[str] = type_.values if is_enum_type(type_) else type_.fields
+    return names
 
 
 def _write(path: Path, *lines: str) -> None:
