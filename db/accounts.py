@@ -22,7 +22,7 @@ INSERT INTO login_throttle AS t (key, failures, last_failure, blocked_until) VAL
 ON CONFLICT (key) DO UPDATE SET (failures, last_failure, blocked_until) = (
   SELECT n, now(), now() + CASE WHEN n <= $2::integer THEN interval '0'
     ELSE least($3::interval, make_interval(secs => power(2, least(n - $2 - 1, 20)))) END
-  FROM (SELECT CASE WHEN t.last_failure < now() - $4::interval THEN 1 ELSE t.failures + 1 END) AS now_failed (n)
+  FROM (SELECT CASE WHEN t.last_failure < now() - $4::interval THEN 1 ELSE t.failures + 1 END) AS tried (n)
 )
 WHERE t.blocked_until <= now()
 RETURNING true

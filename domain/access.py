@@ -42,7 +42,7 @@ def may_manage(role: Role | None) -> bool:
 
 
 def may_see_bookings(role: Role | None, user_id: UUID | None, provider_id: UUID | None) -> bool:
-    """Whether this role sees what is sold on a resource: a provider only where ``provider_id`` is their own."""
+    """Whether this role sees what is sold on a resource: a provider where ``provider_id`` is their own."""
     return may_manage(role) or (role is Role.PROVIDER and user_id is not None and user_id == provider_id)
 
 
@@ -79,7 +79,7 @@ async def is_staff(tx: Transaction, viewer: Viewer, organization_id: UUID) -> bo
 async def must_be_staff(
     tx: Transaction, viewer: Viewer, organization_id: UUID, otherwise: HoldfastError | None = None
 ) -> None:
-    """Raise for whoever is not staff or admin: ``otherwise``, to hide that there is something, else a Denial."""
+    """Raise ``otherwise``, to hide that there is something, else a Denial, for who is not staff or admin."""
     if otherwise is None:
         await require_role(tx, viewer, organization_id, MANAGING)
     elif not await is_staff(tx, viewer, organization_id):

@@ -1,4 +1,4 @@
-"""Sessions: how long they last, when a refresh token counts, which have ended, and who stands behind a token."""
+"""Sessions: how long they last, when a refresh token counts, which have ended, who stands behind a token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLOCKS_APART = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """Life of an access token; of a session that is not used, and of any; and how long a refresh may be repeated."""
+    """Lives of an access token, a session not used, and any session; how long a refresh may be repeated."""
 
     access: timedelta = timedelta(minutes=30)
     idle: timedelta = timedelta(days=30)
@@ -112,7 +112,7 @@ class AccessTokens(Protocol):
 
 
 class EndedSessions:
-    """Sessions that ended while an access token of theirs may be good yet; one a process, on its event loop."""
+    """Sessions that ended while a token of theirs may be good yet; one object a process, on its loop."""
 
     def __init__(self, access: timedelta, clock: Callable[[], float] = time.monotonic) -> None:
         self.kept_for = access + CLOCKS_APART

@@ -1,8 +1,8 @@
 """How failed sign-ins slow down the account they aim at and the address they come from.
 
 A try is counted before the password is looked at, in a transaction of its own: what is refused, cut off or
-sent three hundred times in one document was counted all the same. A try that comes while its counter is blocked
-is turned away and does not count.
+sent three hundred times in one document was counted all the same. A try that comes while its counter is
+blocked is turned away and does not count.
 """
 
 from __future__ import annotations
