@@ -8,8 +8,6 @@ from typing import Any, Final
 
 from broadcaster import BroadcastBackend, Event
 from redis.asyncio import Connection, ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from db.backlog import GAP
@@ -21,7 +19,6 @@ OPTIONS: Final[dict[str, Any]] = {
     "protocol": 2,
     "socket_timeout": PATIENCE,
     "socket_connect_timeout": PATIENCE,
-    "retry": Retry(NoBackoff(), 0),
     "driver_info": None,
 }
 

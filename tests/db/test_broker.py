@@ -30,12 +30,6 @@ LIVE_AGAIN = 2.0
 """Seconds after Redis' return in which watchers hear again."""
 
 
-@pytest.fixture
-async def redis() -> AsyncIterator[RedisServer]:
-    async with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture(params=["memory", "redis"])
 async def new_backend(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[], BroadcastBackend]]:
     """Each call makes the backend of one more process."""
@@ -179,45 +173,45 @@ async def test_a_backend_serves_the_stock_broadcast(new_backend: Callable[[], Br
 
 @pytest.mark.parametrize("seconds", [0.0, 5.0])
 async def test_after_redis_was_down_readers_get_a_gap_and_are_live_within_two_seconds(
-    redis: RedisServer, seconds: float
+    redis_server: RedisServer, seconds: float
 ) -> None:
-    async with make_broker(redis.url) as one, make_broker(redis.url) as other:
+    async with make_broker(redis_server.url) as one, make_broker(redis_server.url) as other:
         assert [await _next(one), await _next(other)] == [Gap(), Gap()]
-        await redis.stop()
+        await redis_server.stop()
         await asyncio.sleep(seconds)  # the length of the outage, not a wait for anything
         returned = time.monotonic()
-        await redis.start()
+        await redis_server.start()
         await _hear_each_other_again(one, other, returned)
 
 
 async def test_after_redis_was_frozen_for_five_seconds_readers_get_a_gap_and_are_live_within_two(
-    redis: RedisServer,
+    redis_server: RedisServer,
 ) -> None:
-    async with make_broker(redis.url) as one, make_broker(redis.url) as other:
+    async with make_broker(redis_server.url) as one, make_broker(redis_server.url) as other:
         assert [await _next(one), await _next(other)] == [Gap(), Gap()]
-        await redis.freeze()
+        await redis_server.freeze()
         thaws = time.monotonic() + 5.0
         await _becomes(lambda: not one.healthy and not other.healthy, within=4.0)
         await asyncio.sleep(thaws - time.monotonic())  # as above
-        await redis.thaw()
+        await redis_server.thaw()
         await _hear_each_other_again(one, other, time.monotonic())
 
 
-async def test_a_subscription_that_alone_was_lost_is_followed_by_a_gap(redis: RedisServer) -> None:
-    async with make_broker(redis.url) as broker:
+async def test_a_subscription_that_alone_was_lost_is_followed_by_a_gap(redis_server: RedisServer) -> None:
+    async with make_broker(redis_server.url) as broker:
         assert await _next(broker) == Gap()
-        assert await redis.command("CLIENT", "KILL", "TYPE", "pubsub") == b":1\r\n"
+        assert await redis_server.command("CLIENT", "KILL", "TYPE", "pubsub") == b":1\r\n"
         assert await _next(broker) == Gap()
         broker.publish("live")
         assert await _next(broker) == Message("live")
 
 
 async def test_publishing_during_an_outage_returns_at_once_and_the_others_learn_what_was_dropped(
-    redis: RedisServer,
+    redis_server: RedisServer,
 ) -> None:
     async with (
-        Wire(redis.port) as wire,
-        make_broker(redis.url) as other,
+        Wire(redis_server.port) as wire,
+        make_broker(redis_server.url) as other,
         make_broker(f"redis://127.0.0.1:{wire.port}") as cut_off,
     ):
         assert [await _next(cut_off), await _next(other)] == [Gap(), Gap()]
@@ -235,27 +229,38 @@ async def test_publishing_during_an_outage_returns_at_once_and_the_others_learn_
         assert Gap() in heard, "its own subscription never broke: only the sender can have told it"
 
 
-async def test_a_process_starts_without_redis_and_finds_it_later(redis: RedisServer) -> None:
-    await redis.stop()
-    async with make_broker(redis.url) as broker:
+async def test_a_sender_that_alone_is_refused_says_so_and_goes_on_trying(redis_server: RedisServer) -> None:
+    async with make_broker(redis_server.url) as broker:
+        assert await _next(broker) == Gap()
+        await redis_server.command("ACL", "SETUSER", "default", "-publish")
+        broker.publish("refused at first")
+        await _becomes(lambda: not broker.healthy)
+        await redis_server.command("ACL", "SETUSER", "default", "+publish")
+        assert await _next(broker) == Message("refused at first")
+        await _becomes(lambda: broker.healthy)
+
+
+async def test_a_process_starts_without_redis_and_finds_it_later(redis_server: RedisServer) -> None:
+    await redis_server.stop()
+    async with make_broker(redis_server.url) as broker:
         broker.publish("early")
         assert not broker.healthy
-        await redis.start()
+        await redis_server.start()
         assert await _next(broker) == Gap()
         await _becomes(lambda: broker.healthy)
 
 
 async def test_an_outage_is_logged_once_when_it_starts_and_once_when_it_ends(
-    redis: RedisServer, caplog: pytest.LogCaptureFixture
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with make_broker(redis.url) as broker:
+    async with make_broker(redis_server.url) as broker:
         assert await _next(broker) == Gap()
-        await redis.stop()
+        await redis_server.stop()
         broker.publish("x")
         await asyncio.sleep(1.0)  # the length of the outage
-        await redis.start()
+        await redis_server.start()
         await _becomes(lambda: broker.healthy)
-    address = f"redis at 127.0.0.1:{redis.port}"
+    address = f"redis at 127.0.0.1:{redis_server.port}"
     lost, found = (record.getMessage() for record in caplog.records if record.name == "db.broker")
     assert lost.startswith(f"broker lost: {address}: ")
     assert found == f"broker found again: {address}"
@@ -281,11 +286,11 @@ async def test_the_listener_outlives_what_nobody_foresaw_and_logs_where_it_came_
 
 @pytest.mark.parametrize("tls", [False, True])
 async def test_a_process_leaves_in_time_while_redis_says_nothing(
-    redis: RedisServer, tls: bool, tmp_path: Path
+    redis_server: RedisServer, tls: bool, tmp_path: Path
 ) -> None:
     cert = tmp_path / "cert.pem"
     context = _certified_for_loopback(cert, tmp_path / "key.pem") if tls else None
-    async with Wire(redis.port, context) as wire:
+    async with Wire(redis_server.port, context) as wire:
         scheme, query = ("rediss", f"?ssl_ca_certs={cert}") if tls else ("redis", "")
         async with make_broker(f"{scheme}://127.0.0.1:{wire.port}{query}") as broker:
             assert await _next(broker) == Gap()
@@ -300,17 +305,19 @@ async def test_a_process_leaves_in_time_while_redis_says_nothing(
 
 
 async def test_a_password_opens_redis_and_is_shown_nowhere(
-    redis: RedisServer, caplog: pytest.LogCaptureFixture
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    await redis.command("CONFIG", "SET", "requirepass", "open-sesame")
-    right, wrong = (f"redis://:{word}@127.0.0.1:{redis.port}/1" for word in ("open-sesame", "close-sesame"))
+    await redis_server.command("CONFIG", "SET", "requirepass", "open-sesame")
+    right, wrong = (
+        f"redis://:{word}@127.0.0.1:{redis_server.port}/1" for word in ("open-sesame", "close-sesame")
+    )
     async with make_broker(right) as admitted, make_broker(wrong) as refused:
         assert await _next(admitted) == Gap()
         await _becomes(lambda: "broker lost" in caplog.text)
         assert admitted.healthy
         assert not refused.healthy
-        assert admitted.description == refused.description == f"redis at 127.0.0.1:{redis.port}"
+        assert admitted.description == refused.description == f"redis at 127.0.0.1:{redis_server.port}"
         assert "sesame" not in caplog.text + repr(admitted) + repr(refused)
 
 
@@ -339,10 +346,10 @@ def test_the_description_tells_the_address_and_no_more() -> None:
 
 
 async def test_redis_is_reached_through_tls_only_with_a_certificate_that_is_trusted(
-    redis: RedisServer, tmp_path: Path
+    redis_server: RedisServer, tmp_path: Path
 ) -> None:
     tls = _certified_for_loopback(tmp_path / "cert.pem", tmp_path / "key.pem")
-    async with Wire(redis.port, tls) as wire:
+    async with Wire(redis_server.port, tls) as wire:
         url = f"rediss://127.0.0.1:{wire.port}"
         async with make_broker(f"{url}?ssl_ca_certs={tmp_path / 'cert.pem'}") as trusting:
             assert await _next(trusting) == Gap()
