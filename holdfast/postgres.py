@@ -61,8 +61,6 @@ _SETTINGS = {
     "log_timezone": "UTC",
     # A refused row's values stand in the error's detail: errors are ours to log, the server tells of itself.
     "log_min_messages": "log",
-    "log_min_error_statement": "panic",
-    "log_error_verbosity": "terse",
     # One file a weekday, each truncated when its day comes again.
     "logging_collector": "on",
     "log_directory": "log",

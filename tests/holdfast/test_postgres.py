@@ -48,6 +48,18 @@ def pid_of(server: EmbeddedPostgres) -> int:
     return pid
 
 
+async def barred(data_dir: Path, starting: asyncio.Task[str]) -> None:
+    """Wait until PostgreSQL has said that somebody still uses its shared memory."""
+    async with asyncio.timeout(10):
+        while not starting.done():
+            logs = (data_dir / "postgres").glob("cluster/log/*.log")
+            texts = [log.read_text() for log in (*logs, data_dir / "postgres/start.log")]
+            if any("shared memory block" in text for text in texts):
+                return
+            await asyncio.sleep(0.01)
+    await starting  # it raises what barred it
+
+
 def start_and_be_killed(data_dir: Path) -> None:
     """Start a server from a process that dies at once."""
     program = (
@@ -122,6 +134,20 @@ async def test_a_killed_server_comes_back_with_every_commit(data_dir: Path) -> N
         await ask(server.dsn(), "CREATE TABLE kept AS SELECT 7 AS answer")
         os.kill(pid_of(server), signal.SIGKILL)
         assert await ask(await asyncio.to_thread(server.start), "SELECT answer FROM kept") == 7
+
+
+@pytest.mark.durability
+async def test_a_start_waits_for_a_backend_that_outlived_its_server(data_dir: Path) -> None:
+    with EmbeddedPostgres(data_dir) as server:
+        connection = await asyncpg.connect(server.dsn())
+        backend = connection.get_server_pid()
+        os.kill(backend, signal.SIGSTOP)
+        os.kill(pid_of(server), signal.SIGKILL)
+        starting = asyncio.create_task(asyncio.to_thread(server.start))
+        await barred(data_dir, starting)
+        os.kill(backend, signal.SIGKILL)
+        assert await ask(await starting, "SELECT 1") == 1
+        connection.terminate()
 
 
 def test_a_process_that_got_the_dead_servers_number_is_not_taken_for_it(server: EmbeddedPostgres) -> None:

@@ -140,10 +140,9 @@ def test_production_is_not_told_an_address_without_tls(monkeypatch: pytest.Monke
     assert "HOLDFAST_PUBLIC_URL must be an https://" in refusal(monkeypatch, **values)
 
 
-@pytest.mark.parametrize("values", [{"PROCESSES": "2"}, {"INLINE_WORKER": "false"}])
-def test_several_processes_need_redis(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
-    assert "HOLDFAST_REDIS_URL" in refusal(monkeypatch, **values)
-    load(monkeypatch, **values, REDIS_URL="redis://localhost")
+def test_a_worker_of_its_own_needs_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "HOLDFAST_REDIS_URL" in refusal(monkeypatch, INLINE_WORKER="false")
+    assert not load(monkeypatch, INLINE_WORKER="false", REDIS_URL="redis://localhost").works_inline
 
 
 def test_a_pool_cannot_be_smaller_than_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
