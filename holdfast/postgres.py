@@ -243,12 +243,11 @@ def _demand(done: subprocess.CompletedProcess[str]) -> None:
 def _socket_folder(home: Path, account: Account) -> Path:
     """Return a folder for the socket whose path is short enough, in ``/tmp`` if need be."""
     folder = home / "socket"
+    shutil.rmtree(folder, ignore_errors=True)  # its lock file bars us if the dead server's number is in use
     if len(os.fsencode(folder / SOCKET_NAME)) > LONGEST_SOCKET_PATH:
         folder = Path(tempfile.mkdtemp(prefix="holdfast-", dir="/tmp"))
-    shutil.rmtree(
-        folder, ignore_errors=True
-    )  # a lock file in it would bar us if its process number is in use
-    folder.mkdir(mode=0o700)
+    else:
+        folder.mkdir(mode=0o700)
     account.own(folder)
     return folder
 
