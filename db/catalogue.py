@@ -16,6 +16,9 @@ from domain.seats import SeatLayout
 from domain.walltime import local_date
 
 _ORGANIZATION = "SELECT * FROM organization WHERE id = $1"
+_ADD_ORGANIZATION = """
+INSERT INTO organization (id, name, slug, time_zone, currency) VALUES ($1, $2, $3, $4, $5)
+"""
 _RESOURCE = "SELECT * FROM resource WHERE id = $1 FOR NO KEY UPDATE"
 _OFFERING = "SELECT * FROM offering WHERE id = $1 FOR NO KEY UPDATE"
 
@@ -60,6 +63,17 @@ class Catalogue:
         """An organization by its id."""
         row = await self._connection.fetchrow(_ORGANIZATION, organization_id)
         return rows.organization(row) if row else None
+
+    async def add_organization(self, organization: Organization) -> None:
+        """Write a new organization."""
+        await self._connection.execute(
+            _ADD_ORGANIZATION,
+            organization.id,
+            organization.name,
+            organization.slug,
+            organization.time_zone,
+            organization.currency,
+        )
 
     async def resource(self, resource_id: UUID) -> Resource | None:
         """A resource by its id, locked against other saves."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from uuid import UUID, uuid4
@@ -45,9 +45,10 @@ _STREAM_HEAD = "SELECT max(version) FROM event WHERE stream_id = $1"
 _LOG_AFTER = f"""
 SELECT {COLUMNS} FROM event
 WHERE (xid, id) > ($1::text::xid8, $2) AND (xid, id) <= ($3::text::xid8, $4)
-  AND (organization_id = ANY ($5::uuid[]) OR account_id = $6 OR resource_id = $7)
-  AND ($8::text[] IS NULL OR type = ANY ($8)) AND ($9::uuid IS NULL OR stream_id = $9)
-ORDER BY event.xid, id LIMIT $10
+  AND (organization_id = ANY ($5::uuid[]) OR account_id = $6 OR resource_id = ANY ($7::uuid[]))
+  AND ($8::text IS NULL OR stream = $8) AND ($9::text[] IS NULL OR type = ANY ($9))
+  AND ($10::uuid IS NULL OR stream_id = $10)
+ORDER BY event.xid, id LIMIT $11
 """
 
 log = structlog.get_logger("holdfast.feed")
@@ -176,8 +177,7 @@ class Feed:
     @contextmanager
     def watch_log(self, audience: Audience) -> Iterator[Mailbox]:
         """Hear each event that is meant, in the order of the log."""
-        keys = (*audience.organizations, audience.account_id, audience.resource_id)
-        with _registered(Mailbox(audience), self._followers, keys) as mailbox:
+        with _registered(Mailbox(audience), self._followers, audience.keys) as mailbox:
             yield mailbox
 
     def tap(self, heard: Callable[[LoggedEvent], None]) -> None:
@@ -205,7 +205,8 @@ class Feed:
             upto.id,
             list(audience.organizations),
             audience.account_id,
-            audience.resource_id,
+            list(audience.resources),
+            audience.stream,
             audience.types,
             audience.subject_id,
             limit,
@@ -224,15 +225,14 @@ class Feed:
 
 @contextmanager
 def _registered(
-    mailbox: Mailbox, watched: defaultdict[UUID, set[Mailbox]], keys: Iterable[UUID | None]
+    mailbox: Mailbox, watched: defaultdict[UUID, set[Mailbox]], keys: Sequence[UUID]
 ) -> Iterator[Mailbox]:
-    present = [key for key in keys if key is not None]
-    for key in present:
+    for key in keys:
         watched[key].add(mailbox)
     try:
         yield mailbox
     finally:
-        for key in present:
+        for key in set(keys):
             watched[key].discard(mailbox)
             if not watched[key]:
                 del watched[key]

@@ -195,7 +195,7 @@ class Ledger:
     ) -> LockedSchedule:
         """Lock the schedule, and first the holder, and read the seats as the last owner of the lock left them."""
         row = await self._connection.fetchrow(_LOCK, schedule_id, seats, holder)
-        if row is None or not row["found"]:
+        if row is None or not row["present"]:
             raise LookupError(f"no schedule {schedule_id}")
         total, held, booked, blocked = row["seat_total"], row["held"], row["booked"], row["blocked"]
         return LockedSchedule(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -17,11 +17,12 @@ from db.log import COLUMNS as EVENT_COLUMNS
 from db.log import logged
 from db.patience import patiently
 from db.search import Query, schedule_query
+from domain.access import Role
 from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind, Schedule, ScheduleSearch
 from domain.events import LoggedEvent, Position
 from domain.feed import Audience
 from domain.ledger import Booking, Reservation, ReservationStatus
-from domain.reads import Board, BookingSearch, Key, Page
+from domain.reads import Board, BookingSearch, Key, Page, ReservationSearch
 from domain.seats import Allocation, SeatLayout, SeatStatus
 
 Item = TypeVar("Item")
@@ -55,18 +56,21 @@ _RESOURCES = """
 SELECT * FROM resource WHERE ($2::uuid IS NULL OR id > $2) AND ($3::uuid IS NULL OR organization_id = $3)
   AND ($4::text IS NULL OR kind = $4) ORDER BY id LIMIT $1
 """
-_RESERVATIONS = f"""
-SELECT * FROM (SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE r.account_id = $2) r
-WHERE ($3::timestamptz IS NULL OR (r.created_at, r.id) < ($3, $4::uuid)) AND ($5::text IS NULL OR r.status = $5)
-ORDER BY r.created_at DESC, r.id DESC LIMIT $1
-"""
 _EVENTS = f"""
 SELECT {EVENT_COLUMNS} FROM event
 WHERE (xid, id) > ($2::text::xid8, $3) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-  AND (organization_id = ANY ($4::uuid[]) OR account_id = $5 OR resource_id = $6)
-  AND ($7::text[] IS NULL OR type = ANY ($7)) AND ($8::uuid IS NULL OR stream_id = $8)
+  AND (organization_id = ANY ($4::uuid[]) OR account_id = $5 OR resource_id = ANY ($6::uuid[]))
+  AND ($7::text IS NULL OR stream = $7) AND ($8::text[] IS NULL OR type = ANY ($8))
+  AND ($9::uuid IS NULL OR stream_id = $9)
 ORDER BY event.xid, id LIMIT $1
 """
+_OWN_SEATS = """
+SELECT a.schedule_id, a.seat FROM allocation a
+JOIN reservation r ON r.id = a.reservation_id LEFT JOIN booking b ON b.id = a.booking_id
+WHERE a.schedule_id = ANY ($2::uuid[]) AND $1::uuid IN (r.account_id, b.account_id)
+"""
+_ROLES = "SELECT organization_id, role FROM membership WHERE account_id = $1"
+_PROVIDED = "SELECT id FROM resource WHERE provider_id = $1 AND organization_id = $2"
 _BY_REFERENCE = f"""
 SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.reference = $1 AND lower(b.contact_email) = lower($2)
 """
@@ -109,11 +113,21 @@ class Reads:
         found = await self._fetch(query.text, *query.values)
         return _page(found, first, rows.schedule, lambda row: (row["starts_at"], row["id"]))
 
-    async def reservations(
-        self, first: int, after: Key | None, account_id: UUID, status: ReservationStatus | None
-    ) -> Page[Reservation]:
-        """An account's reservations, newest first."""
-        found = await self._fetch(_RESERVATIONS, first + 1, account_id, *(after or (None, None)), status)
+    async def reservations(self, first: int, after: Key | None, search: ReservationSearch) -> Page[Reservation]:
+        """Reservations that fit, newest first."""
+        query = Query(f"SELECT {RESERVATION_COLUMNS} FROM reservation r")
+        query.where("r.account_id = {}", search.account_id)
+        query.where("r.organization_id = {}", search.organization_id)
+        if search.status is ReservationStatus.ACTIVE:
+            query.where("r.status = 'ACTIVE' AND r.expires_at > clock_timestamp()")
+        elif search.status is ReservationStatus.EXPIRED:
+            query.where("(r.status = 'EXPIRED' OR (r.status = 'ACTIVE' AND r.expires_at <= clock_timestamp()))")
+        else:
+            query.where("r.status = {}", search.status)
+        if after is not None:
+            query.where("(r.created_at, r.id) < ({}, {})", *after)
+        query.order("r.created_at DESC, r.id DESC", first + 1)
+        found = await self._fetch(query.text, *query.values)
         return _page(found, first, rows.reservation, lambda row: (row["created_at"], row["id"]))
 
     async def bookings(self, first: int, after: Key | None, search: BookingSearch) -> Page[Booking]:
@@ -143,7 +157,8 @@ class Reads:
             start.id,
             list(audience.organizations),
             audience.account_id,
-            audience.resource_id,
+            list(audience.resources),
+            audience.stream,
             audience.types,
             audience.subject_id,
         )
@@ -203,6 +218,22 @@ class Reads:
         """The booking with this normalized reference and contact address."""
         found = await self._fetch(_BY_REFERENCE, reference, email)
         return rows.booking(found[0]) if found else None
+
+    async def own_seats(self, account_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, Collection[int]]:
+        """The seats (indexes) that an account holds or booked on each schedule."""
+        own: dict[UUID, set[int]] = {id_: set() for id_ in ids}
+        for row in await self._fetch(_OWN_SEATS, account_id, ids):
+            own[row["schedule_id"]].add(row["seat"])
+        return own
+
+    async def roles(self, account_id: UUID) -> Mapping[UUID, Role]:
+        """An account's role in each organization it is a member of."""
+        found = await self._fetch(_ROLES, account_id)
+        return {row["organization_id"]: Role(row["role"]) for row in found}
+
+    async def provided_by(self, account_id: UUID, organization_id: UUID) -> Sequence[UUID]:
+        """The resources of an organization behind which this person stands."""
+        return [row["id"] for row in await self._fetch(_PROVIDED, account_id, organization_id)]
 
     async def board(self, schedule_id: UUID) -> Board:
         """One schedule with its seats."""

@@ -17,6 +17,7 @@ from db.layouts import Layouts
 from db.ledger import Ledger
 from db.log import append
 from db.patience import PATIENCE, patiently
+from domain.errors import Unavailable
 from domain.events import Event
 from domain.viewer import Viewer
 
@@ -85,7 +86,8 @@ class Database:
             told = meaning(error)
             if told is None:
                 raise
-            log.warning("transaction.failed", error=type(error).__name__)
+            if isinstance(told, Unavailable):
+                log.warning("transaction.failed", error=type(error).__name__)
             raise told from error
         finally:
             await self._pool.release(connection)

@@ -60,7 +60,7 @@ class SaveResource:
     name: str
     time_zone: str
     layout: LayoutPlan
-    attributes: Mapping[str, object] | None = None
+    attributes: object = None
     provider_id: UUID | None = None
 
 
@@ -412,8 +412,8 @@ def _distance(km: float | None) -> float | None:
     return km
 
 
-def _attributes(given: Mapping[str, object] | None) -> Mapping[str, object]:
-    attributes = given or {}
+def _attributes(given: object) -> Mapping[str, object]:
+    attributes = {} if given is None else given
     if not isinstance(attributes, Mapping) or len(attributes) > MAX_ATTRIBUTES:
         raise InvalidInput(f"Attributes are an object of at most {MAX_ATTRIBUTES} members.", ("attributes",))
     return attributes

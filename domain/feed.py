@@ -8,33 +8,41 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from domain.events import LoggedEvent, Position
+from domain.events import LoggedEvent, Position, Stream
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Which events of the log are meant: those of any of these organizations, of this account, of this resource.
+    """Which events of the log are meant: those of any of these organizations, of this account, of these resources.
 
-    ``types`` and ``subject_id`` narrow it further; None is no narrowing.
+    ``stream``, ``types`` and ``subject_id`` narrow it further; None is no narrowing.
     """
 
     organizations: Sequence[UUID] = ()
     account_id: UUID | None = None
-    resource_id: UUID | None = None
+    resources: Sequence[UUID] = ()
+    stream: Stream | None = None
     types: Sequence[str] | None = None
     subject_id: UUID | None = None
+
+    @property
+    def keys(self) -> Sequence[UUID]:
+        """The ids one of which an event must carry."""
+        account = () if self.account_id is None else (self.account_id,)
+        return (*self.organizations, *account, *self.resources)
 
     def includes(self, event: LoggedEvent) -> bool:
         """Whether the event is meant."""
         meant = (
-            (event.organization_id is not None and event.organization_id in self.organizations)
+            event.organization_id in self.organizations
             or (self.account_id is not None and event.account_id == self.account_id)
-            or (self.resource_id is not None and event.resource_id == self.resource_id)
+            or event.resource_id in self.resources
         )
         return (
             meant
+            and self.stream in (None, event.stream)
             and (self.types is None or event.type in self.types)
-            and (self.subject_id is None or event.stream_id == self.subject_id)
+            and self.subject_id in (None, event.stream_id)
         )
 
 

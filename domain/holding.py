@@ -65,17 +65,21 @@ def must_be_under_limit(locked: LockedSchedule, limit: int) -> None:
         )
 
 
-def must_be_free(named: Sequence[Seat], layout: SeatLayout, terms: Terms, locked: LockedSchedule) -> Sequence[Seat]:
-    """The named seats. Raises SeatsUnavailable where one is taken."""
-    taken = [seat for seat in named if seat.index in locked.taken]
-    if not taken:
-        return named
-    labels = ", ".join(seat.label for seat in taken)
-    raise SeatsUnavailable(
-        f"Not free: {labels}. Choose others.",
+def taken_of(named: Sequence[Seat], locked: LockedSchedule) -> Sequence[Seat]:
+    """Those of the named seats that are in other hands."""
+    return [seat for seat in named if seat.index in locked.taken]
+
+
+def not_free(
+    named: Sequence[Seat], layout: SeatLayout, terms: Terms, locked: LockedSchedule
+) -> SeatsUnavailable:
+    """The refusal of named seats, some of which are taken; ``locked`` knows every seat."""
+    taken = taken_of(named, locked)
+    return SeatsUnavailable(
+        f"Not free: {', '.join(seat.label for seat in taken)}. Choose others.",
         ("target", "seats", "labels"),
         unavailable=[_state(seat, locked, terms) for seat in taken],
-        alternatives=_alternatives(layout, locked, terms),
+        alternatives=_alternatives(layout, locked, terms, near=taken),
     )
 
 
@@ -146,6 +150,13 @@ def _state(seat: Seat, locked: LockedSchedule, terms: Terms) -> SeatState:
     return SeatState(seat, allocation.status, terms.price, allocation.held_until)
 
 
-def _alternatives(layout: SeatLayout, locked: LockedSchedule, terms: Terms) -> list[SeatState]:
-    free = (seat for seat in layout.seats if seat.index not in locked.taken)
-    return [_state(seat, locked, terms) for seat, _ in zip(free, range(MAX_ALTERNATIVES), strict=False)]
+def _alternatives(
+    layout: SeatLayout, locked: LockedSchedule, terms: Terms, near: Sequence[Seat] = ()
+) -> list[SeatState]:
+    """Up to five free seats, those nearest to the wanted ones first."""
+
+    def distance(seat: Seat) -> int:
+        return min((abs(seat.row - each.row) + abs(seat.column - each.column) for each in near), default=0)
+
+    free = [seat for seat in layout.seats if seat.index not in locked.taken]
+    return [_state(seat, locked, terms) for seat in sorted(free, key=distance)[:MAX_ALTERNATIVES]]

@@ -23,6 +23,9 @@ class CatalogueStore(Protocol):
     async def organization(self, organization_id: UUID) -> Organization | None:
         """An organization by its id."""
 
+    async def add_organization(self, organization: Organization) -> None:
+        """Write a new organization."""
+
     async def resource(self, resource_id: UUID) -> Resource | None:
         """A resource by its id, locked against other saves."""
 

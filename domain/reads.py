@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
+from domain.access import Role
 from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind, Schedule, ScheduleSearch
 from domain.events import LoggedEvent, Position
 from domain.feed import Audience
@@ -24,6 +25,15 @@ class Page(Generic[Item]):
 
     items: Sequence[tuple[Key, Item]]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationSearch:
+    """Whose reservations: an account's own, or those with an organization."""
+
+    account_id: UUID | None = None
+    organization_id: UUID | None = None
+    status: ReservationStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +79,8 @@ class Reads(Protocol):
     async def schedules(self, first: int, after: Key | None, search: ScheduleSearch) -> Page[Schedule]:
         """Schedules that fit, by start."""
 
-    async def reservations(
-        self, first: int, after: Key | None, account_id: UUID, status: ReservationStatus | None
-    ) -> Page[Reservation]:
-        """An account's reservations, newest first."""
+    async def reservations(self, first: int, after: Key | None, search: ReservationSearch) -> Page[Reservation]:
+        """Reservations that fit, newest first."""
 
     async def bookings(self, first: int, after: Key | None, search: BookingSearch) -> Page[Booking]:
         """Bookings that fit, newest first."""
@@ -109,6 +117,15 @@ class Reads(Protocol):
 
     async def booking_by_reference(self, reference: str, email: str) -> Booking | None:
         """The booking with this normalized reference whose contact has this address, whatever its case."""
+
+    async def own_seats(self, account_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, Collection[int]]:
+        """The seats (indexes) that an account holds or booked on each schedule."""
+
+    async def roles(self, account_id: UUID) -> Mapping[UUID, Role]:
+        """An account's role in each organization it is a member of."""
+
+    async def provided_by(self, account_id: UUID, organization_id: UUID) -> Sequence[UUID]:
+        """The resources of an organization behind which this person stands."""
 
     async def board(self, schedule_id: UUID) -> Board:
         """One schedule with its seats."""

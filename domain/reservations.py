@@ -17,12 +17,13 @@ from domain.holding import (
     changes,
     hold_until,
     must_be_extensible,
-    must_be_free,
     must_be_on_sale,
     must_be_under_limit,
     must_find,
+    not_free,
     recount,
     seats_event,
+    taken_of,
     wanted_seats,
 )
 from domain.ids import new_id
@@ -155,7 +156,9 @@ class Reservations:
         must_be_on_sale(terms, locked)
         must_be_under_limit(locked, self.limits.of(viewer))
         if named is not None:
-            chosen = must_be_free(named, layout, terms, locked)
+            if taken_of(named, locked):
+                raise not_free(named, layout, terms, await tx.ledger.lock(terms.schedule_id, None))
+            chosen = named
         else:
             assert isinstance(request.wanted, BestAvailable)  # noqa: S101 - the other kind names its seats
             chosen = must_find(request.wanted, layout, terms, locked)

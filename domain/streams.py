@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -41,7 +41,7 @@ class Happened(Generic[Place]):
 
 
 GONE = "The log no longer reaches back to this cursor."
-AHEAD = "This cursor is ahead of the log."
+OTHER = "This cursor is of another log, such as one before a restore."
 
 
 async def follow_stream(
@@ -49,12 +49,17 @@ async def follow_stream(
     stream_id: UUID,
     after: int | None,
     snapshot: Callable[[], Awaitable[Snapshot[State, int]]],
-) -> AsyncIterator[Snapshot[State, int] | Lost[int] | Happened[int]]:
-    """One stream by its versions, which have no gaps: each is told once, in order, those that wait together at once."""
+    *,
+    stale: bool = False,
+) -> AsyncGenerator[Snapshot[State, int] | Lost[int] | Happened[int], None]:
+    """One stream by its versions, which have no gaps: each is told once, in order, those that wait together at once.
+
+    ``stale`` says that ``after`` is a cursor of another log.
+    """
     with feed.watch_stream(stream_id) as mailbox:
         version = after
-        if version is not None and version > (await feed.stream_head(stream_id) or 0):
-            yield Lost(AHEAD, version)
+        if version is not None and (stale or version > (await feed.stream_head(stream_id) or 0)):
+            yield Lost(OTHER, version)
             version = None
         missed = version is not None
         while True:
@@ -80,7 +85,7 @@ async def follow_stream(
                 yield Happened(fresh, version)
 
 
-async def _missed(feed: Feed, stream_id: UUID, version: int) -> AsyncIterator[Sequence[LoggedEvent] | None]:
+async def _missed(feed: Feed, stream_id: UUID, version: int) -> AsyncGenerator[Sequence[LoggedEvent] | None, None]:
     """Pages of what a stream has after a version; None where the log has lost the next one."""
     while True:
         page = await feed.stream_after(stream_id, version, PAGE)
@@ -100,12 +105,14 @@ async def follow_log(
     audience: Audience,
     after: Position | None,
     snapshot: Callable[[], Awaitable[State]] | None = None,
-) -> AsyncIterator[Snapshot[State, Position] | Lost[Position] | Happened[Position]]:
-    """What an audience may hear, in the one order of the log."""
+    *,
+    stale: bool = False,
+) -> AsyncGenerator[Snapshot[State, Position] | Lost[Position] | Happened[Position], None]:
+    """What an audience may hear, in the one order of the log; ``stale`` as with ``follow_stream``."""
     with feed.watch_log(audience) as mailbox:
         now = feed.settled
-        if after is not None and after > now:
-            yield Lost(AHEAD, now)
+        if after is not None and (stale or after > now):
+            yield Lost(OTHER, now)
             after = None
         elif after is not None and after < await feed.log_start():
             yield Lost(GONE, now)
@@ -123,7 +130,7 @@ async def follow_log(
 
 async def _live(
     feed: Feed, audience: Audience, mailbox: Mailbox, place: Position
-) -> AsyncIterator[Happened[Position]]:
+) -> AsyncGenerator[Happened[Position], None]:
     while True:
         came = await mailbox.take()
         if came is None:
@@ -140,7 +147,7 @@ async def _live(
 
 async def _between(
     feed: Feed, audience: Audience, after: Position, upto: Position
-) -> AsyncIterator[Happened[Position]]:
+) -> AsyncGenerator[Happened[Position], None]:
     while True:
         page = await feed.log_after(audience, after, upto, PAGE)
         if page:

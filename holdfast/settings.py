@@ -56,7 +56,6 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
-    processes: int = Field(default=1, ge=1, le=64, description="server processes; more than one needs Redis")
     public_url: str | None = Field(
         default=None, description="address people see, when a proxy stands in front"
     )
@@ -290,8 +289,6 @@ def _unsafe(settings: Settings) -> Iterator[str]:
 def _contradictory(settings: Settings) -> Iterator[str]:
     if settings.database_pool_min > settings.database_pool_max:
         yield "HOLDFAST_DATABASE_POOL_MIN is above HOLDFAST_DATABASE_POOL_MAX"
-    if settings.redis_url is None and settings.processes > 1:
-        yield "HOLDFAST_PROCESSES above 1 needs HOLDFAST_REDIS_URL: through it they hear of changes"
     if settings.redis_url is None and settings.inline_worker is False:
         yield "HOLDFAST_INLINE_WORKER=false needs HOLDFAST_REDIS_URL: through it the worker reaches us"
 

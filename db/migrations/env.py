@@ -17,7 +17,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     version_table=VERSION_TABLE,
     transaction_per_migration=True,
-    on_version_apply=_begun,
+    on_version_apply=_begun,  # type: ignore[arg-type]  # it is called with keywords alone
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -245,7 +245,7 @@ INSERT INTO installation DEFAULT VALUES;
 LOCKS = """
 CREATE FUNCTION lock_schedule(
   target uuid, wanted smallint[], caller bytea,
-  OUT found boolean, OUT version bigint, OUT status text, OUT at timestamptz,
+  OUT present boolean, OUT version bigint, OUT status text, OUT at timestamptz,
   OUT held integer, OUT booked integer, OUT blocked integer,
   OUT seats smallint[], OUT states text[], OUT untils timestamptz[], OUT reservations uuid[], OUT bookings uuid[],
   OUT caller_active integer, OUT caller_free_at timestamptz
@@ -256,7 +256,7 @@ BEGIN
   END IF;
   SELECT s.version, s.status INTO lock_schedule.version, lock_schedule.status
     FROM schedule s WHERE s.id = target FOR NO KEY UPDATE;
-  found := FOUND;
+  present := FOUND;
   at := clock_timestamp();
   SELECT count(*) FILTER (WHERE a.status = 'HELD' AND a.held_until > at),
          count(*) FILTER (WHERE a.status = 'BOOKED'),

@@ -1,0 +1,111 @@
+"""The command ``holdfast``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+from holdfast.settings import Settings, SettingsRefused, load_settings
+
+REFUSED = 2
+FAILED = 1
+
+Command = Callable[[Settings, argparse.Namespace], Awaitable[None]]
+
+
+class CommandFailed(Exception):
+    """What a person at the terminal is to read, in one line."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; the exit code is 0, 1 for a failure, 2 for wrong settings or usage."""
+    asked = _parser().parse_args(arguments)
+    try:
+        settings = load_settings()
+    except SettingsRefused as refused:
+        _give_up(refused.lines, REFUSED)
+    if asked.quiet_schema:
+        _print_schema()
+        return
+    try:
+        _run(asked.command(settings, asked))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        lines = _in_words(error, settings)
+        if lines is None:
+            raise
+        _give_up(lines, FAILED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from holdfast import commands
+
+    parser = argparse.ArgumentParser(prog="holdfast", description="Sells every seat once, and lets everybody see it.")
+    parser.set_defaults(quiet_schema=False)
+    subparsers = parser.add_subparsers(required=True, metavar="command")
+
+    def add(name: str, meaning: str, command: Command | None) -> argparse.ArgumentParser:
+        sub = subparsers.add_parser(name, help=meaning, description=meaning)
+        sub.set_defaults(command=command)
+        return sub
+
+    add("serve", "serve GraphQL; with the embedded database, migrate and fill in demo data too", commands.serve)
+    add("worker", "run the background loops alone, beside servers on the same database", commands.worker)
+    add("migrate", "bring the database to this version's schema", commands.migrate)
+    add("seed", "fill an empty database with demo data and print its passwords once", commands.seed)
+    add("schema", "print the GraphQL schema", None).set_defaults(quiet_schema=True)
+    add("doctor", "look at settings, database, broker and browser, and say what is wrong", commands.doctor)
+    add("rotate-keys", "make a new key for access tokens; nobody is signed out", commands.rotate_keys)
+    return parser
+
+
+def _print_schema() -> None:
+    from schema.root import schema
+
+    print(schema.as_str())
+
+
+def _run(work: Awaitable[None]) -> None:
+    async def run() -> None:
+        await work
+
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        asyncio.run(run())
+    else:
+        uvloop.run(run())
+
+
+def _in_words(error: BaseException, settings: Settings) -> list[str] | None:
+    """What to say of a failure that an operator can mend; None for a defect of ours."""
+    import asyncpg
+
+    from domain.errors import Unavailable
+    from holdfast.postgres import PostgresFailed, PostgresMissing
+
+    match error:
+        case CommandFailed() | PostgresFailed() | PostgresMissing() | Unavailable():
+            return [str(error)]
+        case SettingsRefused():
+            return error.lines
+        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
+            return ["The database refuses the user or password in HOLDFAST_DATABASE_URL."]
+        case asyncpg.InvalidCatalogNameError():
+            return ["The database named in HOLDFAST_DATABASE_URL does not exist: create it first."]
+        case asyncpg.InsufficientPrivilegeError():
+            return [f"The database role may not do this: {error}."]
+        case asyncpg.PostgresError():
+            return [f"The database says: {error}."]
+        case PermissionError() | FileNotFoundError() | OSError():
+            return [f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")]
+    return None
+
+
+def _give_up(lines: Sequence[str], code: int) -> None:
+    for line in lines:
+        print(f"holdfast: {line}", file=sys.stderr)
+    sys.exit(code)

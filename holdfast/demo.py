@@ -1,0 +1,174 @@
+"""Demo data for an empty database: a bus operator, a lab, a salon, and four people to try them with."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from domain.access import Role
+from domain.accounts import User
+from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind
+from domain.curation import LayoutPlan, OpenSchedules, SaveOffering, SaveResource
+from domain.errors import InvalidInput
+from domain.ids import new_id
+from domain.money import Money
+from domain.seats import SeatCategory
+from domain.viewer import Viewer
+from domain.walltime import resolve_local
+from holdfast.wiring import App
+
+DAYS = 7
+BENCHES = 2
+CUSTOMER, PROVIDER, STAFF, ADMIN = (f"{name}@demo.example" for name in ("customer", "provider", "staff", "admin"))
+
+
+@dataclass(frozen=True, slots=True)
+class Houses:
+    """The three organizations."""
+
+    bus: Organization
+    lab: Organization
+    salon: Organization
+
+
+async def is_empty(app: App) -> bool:
+    """Whether the database has no organization yet."""
+    return not (await app.services.reads.organizations(1, None)).items
+
+
+async def fill(app: App, say: Callable[[str], None]) -> None:
+    """Make everything, telling of each step, and at the end the random passwords, which are kept nowhere."""
+    say("Filling in demo data ...")
+    houses = Houses(
+        Organization(new_id(), "Deccan Coaches", "deccan-coaches", "Asia/Kolkata", "INR"),
+        Organization(new_id(), "Norrsken Lab", "norrsken-lab", "Europe/Stockholm", "SEK"),
+        Organization(new_id(), "Salon Saks", "salon-saks", "Europe/Copenhagen", "DKK"),
+    )
+    passwords = {email: secrets.token_urlsafe(15) for email in (CUSTOMER, PROVIDER, STAFF, ADMIN)}
+    people = await _people(app, houses, passwords)
+    staff = Viewer("", "seed", people[STAFF], new_id(), datetime.max.replace(tzinfo=UTC))
+    await _coaches(app, staff, houses.bus, say)
+    await _benches(app, staff, houses.lab, say)
+    await _chair(app, staff, houses.salon, people[PROVIDER])
+    say("\nDemo accounts; these passwords are shown this once:")
+    for email, password in passwords.items():
+        say(f"  {email:24} {password}")
+
+
+async def _people(app: App, houses: Houses, passwords: dict[str, str]) -> dict[str, UUID]:
+    hashes = {email: await app.identity.hasher.hash(password) for email, password in passwords.items()}
+    people: dict[str, UUID] = {}
+    async with app.database.begin(None) as tx:
+        for organization in (houses.bus, houses.lab, houses.salon):
+            await tx.catalogue.add_organization(organization)
+        for email, password_hash in hashes.items():
+            name = f"Demo {email.partition('@')[0]}"
+            user = await tx.accounts.add(User(new_id(), email, name, None, datetime.now(UTC)), password_hash)
+            assert user is not None  # noqa: S101 - the database was empty
+            people[email] = user.id
+        for organization in (houses.bus, houses.lab, houses.salon):
+            await tx.accounts.join(people[STAFF], organization.id, Role.STAFF)
+            await tx.accounts.join(people[ADMIN], organization.id, Role.ADMIN)
+        await tx.accounts.join(people[PROVIDER], houses.salon.id, Role.PROVIDER)
+    return people
+
+
+async def _coaches(app: App, staff: Viewer, bus: Organization, say: Callable[[str], None]) -> None:
+    plan = LayoutPlan(
+        rows=10,
+        columns=4,
+        aisle_after_column=2,
+        categories=[
+            SeatCategory("front", ["A1", "A2", "A3", "A4"]),
+            SeatCategory("accessible", ["B1", "B2"], accessible=True),
+        ],
+    )
+    curation = app.services.curation
+    for number, (there, back) in enumerate((("Mumbai", "Pune"), ("Pune", "Mumbai")), start=1):
+        coach = await curation.save_resource(
+            staff,
+            SaveResource(
+                None, bus.id, ResourceKind.VEHICLE, f"Coach {number}", bus.time_zone, plan, {"type": "deluxe"}
+            ),
+        )
+        for origin, destination, hours in ((there, back, (8, 20)), (back, there, (14,))):
+            trip = await curation.save_offering(
+                staff,
+                SaveOffering(
+                    None,
+                    bus.id,
+                    f"{origin} - {destination} express",
+                    BookingMode.SEATED,
+                    Money(Decimal("500.00"), bus.currency),
+                    origin=origin,
+                    destination=destination,
+                    distance_km=149.0,
+                ),
+            )
+            await _open(app, staff, trip, coach, hours, timedelta(hours=4))
+    say(f"  {bus.name}: six departures a day for {DAYS} days, 40 seats each")
+
+
+async def _benches(app: App, staff: Viewer, lab: Organization, say: Callable[[str], None]) -> None:
+    curation = app.services.curation
+    hour = await curation.save_offering(
+        staff,
+        SaveOffering(
+            None, lab.id, "Bench hour", BookingMode.SLOT, Money(Decimal("90.00"), lab.currency), max_seats=1
+        ),
+    )
+    for number in range(1, BENCHES + 1):
+        bench = await curation.save_resource(
+            staff,
+            SaveResource(
+                None, lab.id, ResourceKind.DEVICE, f"Bench {number}", lab.time_zone, LayoutPlan(rows=1, columns=1)
+            ),
+        )
+        await _open(app, staff, hour, bench, range(24), timedelta(hours=1))
+    say(f"  {lab.name}: {BENCHES} benches in 24 one-hour slots a day for {DAYS} days")
+
+
+async def _chair(app: App, staff: Viewer, salon: Organization, provider: UUID) -> None:
+    curation = app.services.curation
+    await curation.save_resource(
+        staff,
+        SaveResource(
+            None,
+            salon.id,
+            ResourceKind.PERSON,
+            "Chair by the window",
+            salon.time_zone,
+            LayoutPlan(rows=1, columns=1),
+            provider_id=provider,
+        ),
+    )
+    price = Money(Decimal("650.00"), salon.currency)
+    await curation.save_offering(
+        staff, SaveOffering(None, salon.id, "Root re-twist", BookingMode.APPOINTMENT, price, max_seats=1)
+    )
+
+
+async def _open(
+    app: App, staff: Viewer, offering: Offering, resource: Resource, hours: range | tuple[int, ...], long: timedelta
+) -> None:
+    tomorrow = datetime.now(ZoneInfo(resource.time_zone)).date() + timedelta(days=1)
+    days = [tomorrow + timedelta(days=number) for number in range(DAYS)]
+    starts = [local for day in days for hour in hours if (local := _existing(day, hour, resource.time_zone))]
+    await app.services.curation.open_schedules(
+        staff, OpenSchedules(offering.id, resource.id, starts, long)
+    )
+
+
+def _existing(day: date, hour: int, zone: str) -> datetime | None:
+    """The local time, or None in the hour that a clock change skips or repeats."""
+    local = datetime.combine(day, time(hour))
+    try:
+        resolve_local(local, zone)
+    except InvalidInput:
+        return None
+    return local

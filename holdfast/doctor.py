@@ -1,0 +1,89 @@
+"""Looks at everything that serving needs, and says what to do about what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from holdfast.settings import Settings
+
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+OLDEST_POSTGRES = 15_00_00
+
+
+async def examine(settings: Settings, say: Callable[[str], None]) -> bool:
+    """Say a line a part; True if nothing that serving needs is wrong."""
+    findings = [
+        await _database(settings, say),
+        await _broker(settings, say),
+        _data_dir(settings, say),
+    ]
+    _browser(say)
+    return all(findings)
+
+
+async def _database(settings: Settings, say: Callable[[str], None]) -> bool:
+    import asyncpg
+
+    from db.migrate import HEAD, version
+    from holdfast.commands import database
+
+    try:
+        async with database(settings) as dsn:
+            connection = await asyncpg.connect(dsn, timeout=5)
+            try:
+                number = int(await connection.fetchval("SHOW server_version_num"))
+            finally:
+                await connection.close()
+            found = await version(dsn)
+    except Exception as error:  # whatever it is, it is what is wrong
+        say(f"wrong     database: {type(error).__name__}: {error}")
+        return False
+    if number < OLDEST_POSTGRES:
+        say(f"wrong     database: PostgreSQL {number // 10000} is too old; 15 or newer is needed")
+        return False
+    if found != HEAD:
+        say(f"wrong     database: schema {found or 'missing'}, this version needs {HEAD}: run `holdfast migrate`")
+        return settings.embedded
+    say(f"fine      database: PostgreSQL {number // 10000}, schema {found}")
+    return True
+
+
+async def _broker(settings: Settings, say: Callable[[str], None]) -> bool:
+    if settings.redis_url is None:
+        say("fine      broker: in this process; several processes need HOLDFAST_REDIS_URL")
+        return True
+    from redis.asyncio import Redis
+
+    client = Redis.from_url(settings.redis_url, socket_connect_timeout=3, socket_timeout=3)
+    try:
+        await asyncio.wait_for(client.ping(), 5)  # type: ignore[misc]
+    except Exception as error:  # whatever it is, it is what is wrong
+        say(f"wrong     broker: {type(error).__name__}; is Redis running at HOLDFAST_REDIS_URL?")
+        return False
+    finally:
+        await client.aclose()
+    say("fine      broker: Redis answers")
+    return True
+
+
+def _data_dir(settings: Settings, say: Callable[[str], None]) -> bool:
+    folder = settings.data_dir
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(existing, os.W_OK):
+        say(f"wrong     data: {existing} cannot be written; set HOLDFAST_DATA_DIR")
+        return False
+    free = shutil.disk_usage(existing).free // 2**20
+    say(f"fine      data: {folder}, {free} MiB free")
+    return True
+
+
+def _browser(say: Callable[[str], None]) -> None:
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        say("missing   browser: none found; automation will need one (Debian: apt install chromium-headless-shell)")
+    else:
+        say(f"fine      browser: {Path(found).name}; automation is not part of this version")

@@ -1,0 +1,99 @@
+"""The web application: GraphQL, GraphiQL, keys, health."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from holdfast.graphiql import graphiql
+from holdfast.health import Health
+from holdfast.transport import Limits, Transport
+from holdfast.wiring import App
+from schema.context import Context
+from schema.executor import Executor
+from schema.root import schema
+
+KEYS_CACHED = "public, max-age=300"
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The ASGI application and what ends its streams."""
+
+    asgi: ASGIApp
+    transport: Transport
+
+
+def make_web(app: App) -> Web:
+    """The application over one process' parts."""
+    settings, health = app.settings, Health(app)
+    development = settings.environment == "development"
+    page = graphiql() if settings.shows_graphiql else None
+    transport = Transport(
+        Executor(schema, suggestions=development),
+        app.identity.authenticate,
+        lambda viewer: Context(viewer, app.services),
+        app.identity.ended,
+        may_introspect=lambda viewer: development or viewer.signed_in,
+        allowed_origins=settings.allowed_origins,
+        page=page.page if page else None,
+        limits=Limits(
+            message=settings.socket_message_bytes, operations_per_socket=settings.subscriptions_per_socket
+        ),
+    )
+
+    async def keys(request: Request) -> Response:
+        return JSONResponse(app.identity.jwks(), headers={"Cache-Control": KEYS_CACHED})
+
+    routes = [
+        Route("/health/live", health.live),
+        Route("/health/ready", health.ready),
+        Route("/.well-known/jwks.json", keys),
+        *(page.routes() if page else ()),
+        *transport.routes(),
+    ]
+    middleware = [Middleware(SecurityHeaders)]
+    if settings.allowed_origins:
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.allowed_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["authorization", "content-type", "x-request-id"],
+                expose_headers=["x-request-id"],
+                max_age=600,
+            )
+        )
+    return Web(Starlette(routes=routes, middleware=middleware), transport)
+
+
+class SecurityHeaders:
+    """Sets what every answer of ours carries, where it did not set its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("x-content-type-options", "nosniff")
+                headers.setdefault("referrer-policy", "no-referrer")
+                headers.setdefault("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)
+

@@ -1,0 +1,79 @@
+"""The composition: everything that serves or works is put together here, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from automation.worker import Worker
+from db.broker import Broker, make_broker
+from db.engine import Pool, PoolSize, open_pool
+from db.feed import Feed
+from db.layouts import Layouts
+from db.reads import Reads
+from db.unit_of_work import Database
+from domain.bookings import Bookings
+from domain.curation import Curation
+from domain.expiry import Expiry
+from domain.guests import Guests
+from domain.housekeeping import Housekeeping
+from domain.once import Once
+from domain.reservations import ReservationLimits, Reservations
+from holdfast.identity import Identity, wire_identity
+from holdfast.keys import server_secret
+from holdfast.settings import Settings
+from schema.context import Services
+
+VERSION = version("holdfast")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One process' parts."""
+
+    settings: Settings
+    pool: Pool
+    broker: Broker
+    feed: Feed
+    database: Database
+    identity: Identity
+    services: Services
+    worker: Worker
+
+
+@asynccontextmanager
+async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
+    """Connect everything, hand it over, and close it in reverse. ``dsn`` is where the database is."""
+    secret = server_secret(settings)
+    layouts, guests = Layouts(), Guests(secret)
+    size = PoolSize(settings.database_pool_min, settings.database_pool_max)
+    async with open_pool(dsn, size) as pool, make_broker(settings.redis_url) as broker:
+        feed = Feed(pool, broker)
+        await feed.start()
+        database = Database(pool, layouts, feed.committed)
+        identity = await wire_identity(settings, database, pool, feed, secret)
+        once = Once(database.begin, guests)
+        limits = ReservationLimits(
+            settings.max_active_reservations, settings.max_active_reservations_per_address
+        )
+        reservations = Reservations(once, guests, limits)
+        services = Services(
+            version=VERSION,
+            reads=Reads(pool, layouts),
+            feed=feed,
+            guests=guests,
+            accounts=identity.accounts,
+            curation=Curation(once),
+            reservations=reservations,
+            bookings=Bookings(once, reservations),
+        )
+        worker = Worker(Expiry(database.begin), Housekeeping(database.begin))
+        reading = asyncio.create_task(feed.run(), name="feed")
+        try:
+            yield App(settings, pool, broker, feed, database, identity, services, worker)
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)

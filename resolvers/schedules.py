@@ -1,0 +1,55 @@
+"""Schedules: searched by everybody, opened and blocked by staff."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from strawberry import ID
+
+from schema.context import Info
+from schema.loaders import must
+from schema.types.ids import known_id
+from schema.types.paging import Connection, First, Keyset, checked_first
+from schema.types.schedules import (
+    BlockSeatsInput,
+    OpenedSchedules,
+    OpenSchedulesInput,
+    OpenSchedulesResult,
+    Schedule,
+    ScheduleResult,
+    ScheduleSearch,
+)
+
+SCHEDULES = Keyset("schedules", (datetime, UUID))
+
+
+async def schedules(
+    info: Info, first: First, search: ScheduleSearch, after: str | None = None
+) -> Connection[Schedule]:
+    """Schedules that fit, by start."""
+    page = await info.context.reads.schedules(checked_first(first), SCHEDULES.read(after), search.value())
+    return SCHEDULES.page(page, after, Schedule.of)
+
+
+async def schedule(info: Info, id: ID) -> Schedule | None:
+    """One schedule."""
+    known = known_id(id, "Schedule")
+    found = await info.context.load.schedule.load(known) if known else None
+    return Schedule.of(found) if found else None
+
+
+async def open_schedules(info: Info, input: OpenSchedulesInput) -> OpenSchedulesResult:
+    """Open schedules for sale."""
+    curation = info.context.services.curation
+    opened = await curation.open_schedules(info.context.viewer, input.value(), input.idempotency_key)
+    found = await info.context.load.schedule.load_many(opened.schedules)
+    return OpenedSchedules(schedules=[Schedule.of(each) for each in found if each])
+
+
+async def block_seats(info: Info, input: BlockSeatsInput) -> ScheduleResult:
+    """Take seats out of sale, or put them back."""
+    curation = info.context.services.curation
+    terms = await curation.block_seats(info.context.viewer, input.value(), input.idempotency_key)
+    info.context.forget()
+    return Schedule.of(await must(info.context.load.schedule.load(terms.schedule_id)))

@@ -1,0 +1,325 @@
+"""Subscriptions: a snapshot, or what was missed since a cursor, then everything as it happens."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+from strawberry import ID
+
+from domain.access import signed_in_user
+from domain.errors import BadRequest, Forbidden, NotFound
+from domain.events import LoggedEvent, Position, Stream
+from domain.feed import Audience
+from domain.ledger import Reservation as Held
+from domain.reads import Board, BookingSearch
+from domain.seats import SeatCounts as Counts
+from domain.streams import Happened, Lost, Snapshot, follow_log, follow_stream
+from domain.walltime import day_bounds
+from resolvers.bookings import whose
+from resolvers.events import audience_of, audience_of_organization
+from resolvers.reservations import visible
+from resolvers.visibility import owns_booking, owns_reservation, sees_booking
+from schema.context import Context, Info
+from schema.ids import encode
+from schema.scalars import Cursor
+from schema.types.bookings import Booking, BookingFilter, Reservation
+from schema.types.events import (
+    Event,
+    EventFilter,
+    log_cursor,
+    read_log_cursor,
+    read_stream_cursor,
+    stream_cursor,
+)
+from schema.types.ids import known_id
+from schema.types.schedules import Schedule
+from schema.types.seats import SeatCounts, SeatStatus
+from schema.types.streams import (
+    BookingChanged,
+    BookingMessage,
+    BookingSnapshot,
+    EventDelivered,
+    EventMessage,
+    ReservationChanged,
+    ReservationMessage,
+    ResourceDaysInput,
+    Resync,
+    SeatChange,
+    SeatChangesMessage,
+    SeatChangesTarget,
+    SeatDelta,
+    SeatSnapshot,
+)
+
+MOST_DAYS = 31
+SNAPSHOT_BOOKINGS = 100
+REMEMBERED = 1_000
+
+Step = Snapshot[None, Position] | Lost[Position] | Happened[Position]
+
+
+async def seat_changes(
+    info: Info, target: SeatChangesTarget, after: Cursor | None = None
+) -> AsyncGenerator[SeatChangesMessage, None]:
+    """One schedule, or everything a resource runs on some days (the slot board)."""
+    if target.schedule_id:
+        messages = _seats_of_schedule(info.context, target.schedule_id.value, after)
+    else:
+        assert target.resource  # noqa: S101 - exactly one is given
+        messages = _seats_of_resource(info.context, target.resource.value, after)
+    async with aclosing(messages):
+        async for message in messages:
+            yield message
+
+
+async def reservation(
+    info: Info, id: ID, token: str | None = None, after: Cursor | None = None
+) -> AsyncGenerator[ReservationMessage, None]:
+    """One reservation, for its owner, whoever has its token, and staff of its organization."""
+    context, feed = info.context, info.context.services.feed
+    found = await visible(context, id, token)
+    if found is None:
+        raise NotFound("No such reservation, or it is not yours.", ("id",))
+    stream_id, shown = found.id, 0
+    epoch, version = read_stream_cursor(after, stream_id) if after else ("", None)
+
+    async def snapshot() -> Snapshot[Held, int]:
+        held = await _still_visible(context, id, token)
+        return Snapshot(held, held.version)
+
+    steps = follow_stream(feed, stream_id, version, snapshot, stale=_stale(epoch, feed.epoch))
+    async with aclosing(steps):
+        async for step in steps:
+            if isinstance(step, Lost):
+                yield _resync(stream_cursor(feed.epoch, stream_id, step.place), step)
+                continue
+            if isinstance(step, Happened) and step.place <= shown:
+                continue
+            held = step.state if isinstance(step, Snapshot) else await _still_visible(context, id, token)
+            shown = max(step.place, held.version)
+            yield ReservationChanged(
+                cursor=stream_cursor(feed.epoch, stream_id, shown),
+                at=held.now,
+                reservation=Reservation.of(held, own=owns_reservation(context, held, token)),
+            )
+
+
+async def bookings(
+    info: Info, organization_id: ID | None = None, after: Cursor | None = None
+) -> AsyncGenerator[BookingMessage, None]:
+    """A customer's own bookings, or, with organizationId, those that a member of it may see."""
+    context, feed = info.context, info.context.services.feed
+    search = await whose(context, BookingFilter(organization_id=organization_id))
+    audience = await _audience_of_bookings(context, organization_id)
+    epoch, place = read_log_cursor(after) if after else ("", None)
+    told: OrderedDict[UUID, int] = OrderedDict()
+    steps = follow_log(feed, audience, place, lambda: _newest(context, search), stale=_stale(epoch, feed.epoch))
+    async with aclosing(steps):
+        async for step in steps:
+            if isinstance(step, Lost):
+                yield _resync(log_cursor(feed.epoch, step.place), step)
+            elif isinstance(step, Snapshot):
+                _remember(told, step.state)
+                yield BookingSnapshot(
+                    cursor=log_cursor(feed.epoch, step.place), at=datetime.now(UTC), bookings=list(step.state)
+                )
+            else:
+                for event in step.events:
+                    context.forget()
+                    booking = await _booking(context, event)
+                    if booking is not None and told.get(event.stream_id, 0) < event.version:
+                        _remember(told, [booking])
+                        cursor = log_cursor(feed.epoch, event.position)
+                        yield BookingChanged(cursor=cursor, at=event.at, booking=booking)
+
+
+async def events(
+    info: Info, filter: EventFilter | None = None, after: Cursor | None = None
+) -> AsyncGenerator[EventMessage, None]:
+    """Everything an integrator may see, gapless and in order."""
+    context, feed = info.context, info.context.services.feed
+    audience = await audience_of(context, filter)
+    epoch, place = read_log_cursor(after) if after else ("", None)
+    steps: AsyncGenerator[Step, None] = follow_log(feed, audience, place, stale=_stale(epoch, feed.epoch))
+    async with aclosing(steps):
+        async for step in steps:
+            if isinstance(step, Lost):
+                yield _resync(log_cursor(feed.epoch, step.place), step)
+            elif isinstance(step, Happened):
+                context.forget()
+                if await audience_of(context, filter) != audience:
+                    raise Forbidden("Your membership has changed; subscribe again.")
+                for event in step.events:
+                    cursor = log_cursor(feed.epoch, event.position)
+                    yield EventDelivered(cursor=cursor, at=event.at, event=Event.of(event, feed.epoch))
+
+
+async def _seats_of_schedule(
+    context: Context, gid: str, after: Cursor | None
+) -> AsyncGenerator[SeatChangesMessage, None]:
+    schedule_id, feed = known_id(gid, "Schedule"), context.services.feed
+    if schedule_id is None or await context.load.schedule.load(schedule_id) is None:
+        raise NotFound("No such schedule.", ("target", "scheduleId"))
+    epoch, version = read_stream_cursor(after, schedule_id) if after else ("", None)
+
+    async def snapshot() -> Snapshot[Board, int]:
+        context.forget()
+        board = await context.reads.board(schedule_id)
+        return Snapshot(board, board.schedules[0].version)
+
+    steps = follow_stream(feed, schedule_id, version, snapshot, stale=_stale(epoch, feed.epoch))
+    async with aclosing(steps):
+        async for step in steps:
+            cursor = stream_cursor(feed.epoch, schedule_id, step.place)
+            if isinstance(step, Lost):
+                yield _resync(cursor, step)
+            elif isinstance(step, Snapshot):
+                yield _seat_snapshot(cursor, step.state)
+            elif delta := _delta(cursor, step.events):
+                yield delta
+
+
+async def _seats_of_resource(
+    context: Context, days: ResourceDaysInput, after: Cursor | None
+) -> AsyncGenerator[SeatChangesMessage, None]:
+    feed = context.services.feed
+    resource_id = known_id(days.resource_id, "Resource")
+    resource = await context.load.resource.load(resource_id) if resource_id else None
+    if resource is None:
+        raise NotFound("No such resource.", ("target", "resource", "resourceId"))
+    start, end = _bounds(days.from_, days.to, resource.time_zone)
+    epoch, place = read_log_cursor(after) if after else ("", None)
+    audience = Audience(resources=[resource.id], stream=Stream.SCHEDULE)
+    stale = _stale(epoch, feed.epoch)
+    while True:
+        shown: dict[UUID, int] = {}
+        opened = False
+
+        async def board() -> Board:
+            context.forget()
+            return await context.reads.board_of_resource(resource.id, start, end)
+
+        steps = follow_log(feed, audience, place, board, stale=stale)
+        async with aclosing(steps):
+            async for step in steps:
+                if isinstance(step, Lost):
+                    yield _resync(log_cursor(feed.epoch, step.place), step)
+                elif isinstance(step, Snapshot):
+                    shown = {schedule.id: schedule.version for schedule in step.state.schedules}
+                    yield _seat_snapshot(log_cursor(feed.epoch, step.place), step.state)
+                else:
+                    if not shown:
+                        known = await board()
+                        shown = {schedule.id: -1 for schedule in known.schedules}
+                    for run in _runs(step.events):
+                        first = run[0]
+                        opened = first.type == "schedule.opened" and _within(first, days.from_, days.to)
+                        opened = opened and shown.get(first.stream_id, -1) < 0
+                        if opened:
+                            cursor = log_cursor(feed.epoch, first.position)
+                            yield Resync(cursor=cursor, at=first.at, reason="A schedule was opened.")
+                            break
+                        fresh = [e for e in run if e.version > shown.get(e.stream_id, e.version)]
+                        if fresh and (delta := _delta(log_cursor(feed.epoch, run[-1].position), fresh)):
+                            shown[first.stream_id] = fresh[-1].version
+                            yield delta
+                    if opened:
+                        break
+        place, stale = None, False
+
+
+def _bounds(first: date, last: date, zone: str) -> tuple[datetime, datetime]:
+    if not 0 <= (last - first).days < MOST_DAYS:
+        raise BadRequest(f"`from` to `to` are 1 to {MOST_DAYS} days.")
+    return day_bounds(first, zone)[0], day_bounds(last, zone)[1]
+
+
+def _within(opened: LoggedEvent, first: date, last: date) -> bool:
+    return first.isoformat() <= str(opened.data.get("localDate")) <= last.isoformat()
+
+
+def _runs(events: Sequence[LoggedEvent]) -> list[list[LoggedEvent]]:
+    """Events of one schedule that follow each other, together: a cursor must not step over another schedule's."""
+    runs: list[list[LoggedEvent]] = []
+    for event in events:
+        if runs and runs[-1][0].stream_id == event.stream_id:
+            runs[-1].append(event)
+        else:
+            runs.append([event])
+    return runs
+
+
+def _seat_snapshot(cursor: Cursor, board: Board) -> SeatSnapshot:
+    schedules = [Schedule.of(each, board.taken.get(each.id, ()), board.now) for each in board.schedules]
+    return SeatSnapshot(cursor=cursor, at=board.now, schedules=schedules)
+
+
+def _delta(cursor: Cursor, events: Sequence[LoggedEvent]) -> SeatDelta | None:
+    """The changes of one schedule, merged: of each seat the newest state. None where no seat changed."""
+    changed: dict[str, SeatChange] = {}
+    for event in events:
+        for seat in event.data.get("changed", ()):  # type: ignore[attr-defined]
+            until = seat["heldUntil"]
+            changed[seat["label"]] = SeatChange(
+                label=seat["label"],
+                status=SeatStatus(seat["status"]),
+                held_until=datetime.fromisoformat(until) if until else None,
+            )
+    last = events[-1]
+    if not changed:
+        return None
+    return SeatDelta(
+        cursor=cursor,
+        at=last.at,
+        schedule_id=ID(encode("Schedule", last.stream_id)),
+        version=last.version,
+        counts=SeatCounts.of(Counts(**last.data["counts"])),  # type: ignore[arg-type]
+        changed=list(changed.values()),
+    )
+
+
+async def _still_visible(context: Context, id: str, token: str | None) -> Held:
+    context.forget()
+    held = await visible(context, id, token)
+    if held is None:
+        raise Forbidden("You may no longer see this reservation.")
+    return held
+
+
+async def _audience_of_bookings(context: Context, organization_id: str | None) -> Audience:
+    if organization_id is None:
+        return Audience(account_id=signed_in_user(context.viewer), stream=Stream.BOOKING)
+    heard = await audience_of_organization(context, organization_id)
+    return Audience(heard.organizations, resources=heard.resources, stream=Stream.BOOKING)
+
+
+async def _newest(context: Context, search: BookingSearch) -> Sequence[Booking]:
+    context.forget()
+    page = await context.reads.bookings(SNAPSHOT_BOOKINGS, None, search)
+    return [Booking.of(found, own=owns_booking(context, found)) for _, found in page.items]
+
+
+async def _booking(context: Context, event: LoggedEvent) -> Booking | None:
+    found = await context.load.booking.load(event.stream_id)
+    if found is None or not await sees_booking(context, found):
+        return None
+    return Booking.of(found, own=owns_booking(context, found))
+
+
+def _remember(told: OrderedDict[UUID, int], bookings: Sequence[Booking]) -> None:
+    for booking in bookings:
+        told[booking.value.id] = booking.value.version
+    while len(told) > REMEMBERED:
+        told.popitem(last=False)
+
+
+def _resync(cursor: Cursor, lost: Lost[int] | Lost[Position]) -> Resync:
+    return Resync(cursor=cursor, at=datetime.now(UTC), reason=lost.reason)
+
+
+def _stale(epoch: str, current: UUID) -> bool:
+    return epoch not in ("", current.hex[:8])

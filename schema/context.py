@@ -1,0 +1,82 @@
+"""What the resolvers of one operation have at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+from strawberry.types import Info as StrawberryInfo
+
+from domain.access import Role
+from domain.accounts import Accounts
+from domain.bookings import Bookings
+from domain.curation import Curation
+from domain.feed import Feed
+from domain.guests import Guests
+from domain.reads import Reads
+from domain.reservations import Reservations
+from domain.viewer import Viewer
+from schema.loaders import Loaders
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every operation of a process shares."""
+
+    version: str
+    reads: Reads
+    feed: Feed
+    guests: Guests
+    accounts: Accounts
+    curation: Curation
+    reservations: Reservations
+    bookings: Bookings
+
+
+@dataclass(slots=True)
+class Context:
+    """One operation: who asks, what the process offers, and what was loaded so far."""
+
+    viewer: Viewer
+    services: Services
+    load: Loaders = field(init=False)
+    _roles: Mapping[UUID, Role] | None = None
+    _now: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.forget()
+
+    @property
+    def reads(self) -> Reads:
+        """The port to what is only read."""
+        return self.services.reads
+
+    @property
+    def accounts(self) -> Accounts:
+        """The use cases of accounts."""
+        return self.services.accounts
+
+    def forget(self) -> None:
+        """Read anew what is asked for from now on: a subscription tells of one moment after another."""
+        self.load = Loaders(self.services.reads, self.viewer.user_id)
+        self._roles = None
+        self._now = None
+
+    async def roles(self) -> Mapping[UUID, Role]:
+        """The caller's role in each organization they are a member of, read once an operation."""
+        if self._roles is None:
+            user = self.viewer.user_id
+            self._roles = await self.services.reads.roles(user) if user else {}
+        return self._roles
+
+    async def now(self) -> datetime:
+        """The database's clock, read once an operation."""
+        if self._now is None:
+            self._now = await self.services.reads.now()
+        return self._now
+
+
+Info: TypeAlias = StrawberryInfo[Context, None]

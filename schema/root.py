@@ -1,0 +1,79 @@
+"""The table of contents: a line a field."""
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+import resolvers.accounts
+import resolvers.bookings
+import resolvers.catalogue
+import resolvers.events
+import resolvers.nodes
+import resolvers.reservations
+import resolvers.schedules
+import resolvers.server
+import resolvers.streams
+from schema.refusals import TOLD
+from schema.scalars import SCALARS
+from schema.types import refusals
+
+
+@strawberry.type
+class Query:
+    """What can be read."""
+
+    node = strawberry.field(resolvers.nodes.node)
+    nodes = strawberry.field(resolvers.nodes.nodes)
+    viewer = strawberry.field(resolvers.accounts.viewer)
+    server = strawberry.field(resolvers.server.server)
+    organizations = strawberry.field(resolvers.catalogue.organizations)
+    offerings = strawberry.field(resolvers.catalogue.offerings)
+    resources = strawberry.field(resolvers.catalogue.resources)
+    schedules = strawberry.field(resolvers.schedules.schedules)
+    schedule = strawberry.field(resolvers.schedules.schedule)
+    reservation = strawberry.field(resolvers.reservations.reservation)
+    reservations = strawberry.field(resolvers.reservations.reservations)
+    booking = strawberry.field(resolvers.bookings.booking)
+    booking_by_reference = strawberry.field(resolvers.bookings.booking_by_reference)
+    bookings = strawberry.field(resolvers.bookings.bookings)
+    events = strawberry.field(resolvers.events.events)
+
+
+@strawberry.type
+class Mutation:
+    """What can be done."""
+
+    register = strawberry.mutation(resolvers.accounts.register)
+    login = strawberry.mutation(resolvers.accounts.login)
+    refresh_session = strawberry.mutation(resolvers.accounts.refresh_session)
+    logout = strawberry.mutation(resolvers.accounts.logout)
+    change_password = strawberry.mutation(resolvers.accounts.change_password)
+    reserve = strawberry.mutation(resolvers.reservations.reserve)
+    extend_reservation = strawberry.mutation(resolvers.reservations.extend_reservation)
+    release_reservation = strawberry.mutation(resolvers.reservations.release_reservation)
+    book = strawberry.mutation(resolvers.bookings.book)
+    cancel_booking = strawberry.mutation(resolvers.bookings.cancel_booking)
+    save_resource = strawberry.mutation(resolvers.catalogue.save_resource)
+    save_offering = strawberry.mutation(resolvers.catalogue.save_offering)
+    open_schedules = strawberry.mutation(resolvers.schedules.open_schedules)
+    block_seats = strawberry.mutation(resolvers.schedules.block_seats)
+    force_release_reservation = strawberry.mutation(resolvers.reservations.force_release_reservation)
+
+
+@strawberry.type
+class Subscription:
+    """What can be watched."""
+
+    seat_changes = strawberry.subscription(resolvers.streams.seat_changes)
+    reservation = strawberry.subscription(resolvers.streams.reservation)
+    bookings = strawberry.subscription(resolvers.streams.bookings)
+    events = strawberry.subscription(resolvers.streams.events)
+
+
+schema = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    subscription=Subscription,
+    types=[refusals.PortalUnavailable],
+    config=StrawberryConfig(scalar_map=SCALARS),
+    exception_handlers=TOLD,
+)

@@ -1,0 +1,312 @@
+"""Reservations and bookings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Self
+from uuid import UUID
+
+import strawberry
+
+from domain import bookings as booking_rules
+from domain import contact, holding, ledger
+from domain import reservations as reservation_rules
+from domain.seats import seat_states
+from schema.context import Info
+from schema.ids import encode
+from schema.loaders import must
+from schema.types.ids import known_id
+from schema.types.money import Money
+from schema.types.node import Node
+from schema.types.refusals import (
+    Conflict,
+    IdempotencyMismatch,
+    InvalidInput,
+    NotFound,
+    PolicyViolation,
+    ReservationExpired,
+    ReservationLimitReached,
+    SeatsUnavailable,
+)
+from schema.types.schedules import Schedule
+from schema.types.seats import SeatState
+
+ReservationStatus = ledger.ReservationStatus
+strawberry.enum(ReservationStatus, description="Where a reservation stands.")
+BookingStatus = ledger.BookingStatus
+strawberry.enum(BookingStatus, description="Where a booking stands.")
+
+
+@strawberry.type
+class Contact:
+    """How to reach the customer."""
+
+    name: str | None
+    email: str | None
+    phone: str | None
+
+    @classmethod
+    def of(cls, value: contact.Contact) -> Self:
+        """From the trade's value."""
+        return cls(name=value.name, email=value.email, phone=value.phone)
+
+
+@strawberry.type
+class Booking(Node):
+    """Seats that were sold."""
+
+    reference: str = strawberry.field(description="Not guessable, easy to read aloud.")
+    status: BookingStatus
+    total: Money
+    created_at: datetime
+    cancelled_at: datetime | None
+    version: int
+    external_reference: str | None = strawberry.field(description="Where a portal booked it for us.")
+    value: strawberry.Private[ledger.Booking]
+    own: strawberry.Private[bool]
+
+    @strawberry.field
+    async def schedule(self, info: Info) -> Schedule:
+        """What was booked."""
+        return Schedule.of(await must(info.context.load.schedule.load(self.value.schedule_id)))
+
+    @strawberry.field
+    async def seats(self, info: Info) -> list[SeatState]:
+        """The booked seats as they are now."""
+        return await _states(info, self.value, own=self.own)
+
+    @strawberry.field
+    def contact(self) -> Contact:
+        """How to reach the customer."""
+        return Contact.of(self.value.contact)
+
+    @classmethod
+    def of(cls, value: ledger.Booking, *, own: bool) -> Self:
+        """From the trade's value; ``own`` if it is the caller's."""
+        return cls(
+            id=strawberry.ID(encode("Booking", value.id)),
+            reference=value.reference,
+            status=value.status,
+            total=Money.of(value.total),
+            created_at=value.created_at,
+            cancelled_at=value.cancelled_at,
+            version=value.version,
+            external_reference=value.external_reference,
+            value=value,
+            own=own,
+        )
+
+
+@strawberry.type
+class Reservation(Node):
+    """Seats that are held for some minutes."""
+
+    status: ReservationStatus
+    total: Money
+    created_at: datetime
+    expires_at: datetime = strawberry.field(
+        description="expiresAt and serverNow together give a countdown that does not trust the client's clock."
+    )
+    server_now: datetime
+    extensions_left: int
+    token: str | None = strawberry.field(
+        description="For a guest: the secret that stands for the owner. Given once, when the reservation is made."
+    )
+    value: strawberry.Private[ledger.Reservation]
+    own: strawberry.Private[bool]
+
+    @strawberry.field
+    async def schedule(self, info: Info) -> Schedule:
+        """What is reserved."""
+        return Schedule.of(await must(info.context.load.schedule.load(self.value.schedule_id)))
+
+    @strawberry.field
+    async def seats(self, info: Info) -> list[SeatState]:
+        """The reserved seats as they are now."""
+        return await _states(info, self.value, own=self.own)
+
+    @strawberry.field
+    async def booking(self, info: Info) -> Booking | None:
+        """What it became."""
+        found = await info.context.load.booking_of.load(self.value.id)
+        return Booking.of(found, own=self.own) if found else None
+
+    @classmethod
+    def of(cls, value: ledger.Reservation, *, own: bool, token: str | None = None) -> Self:
+        """From the trade's value; ``own`` if it is the caller's, ``token`` only where it was just made."""
+        return cls(
+            id=strawberry.ID(encode("Reservation", value.id)),
+            status=value.status,
+            total=Money.of(value.total),
+            created_at=value.created_at,
+            expires_at=value.expires_at,
+            server_now=value.now,
+            extensions_left=value.extensions_left,
+            token=token,
+            value=value,
+            own=own,
+        )
+
+
+async def _states(info: Info, of: ledger.Reservation | ledger.Booking, *, own: bool) -> list[SeatState]:
+    schedule = await must(info.context.load.schedule.load(of.schedule_id))
+    layout = await must(info.context.load.layout.load(schedule.layout_id))
+    taken = await info.context.load.taken.load(of.schedule_id) or ()
+    here = [allocation for allocation in taken if allocation.seat in of.seats]
+    states = seat_states(
+        layout, here, schedule.price, lambda a: own and of.id in (a.reservation_id, a.booking_id)
+    )
+    return [SeatState.of(states[seat]) for seat in of.seats]
+
+
+@strawberry.input
+class ContactInput:
+    """How to reach the customer."""
+
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+
+    def value(self) -> contact.Contact:
+        """As the trade's value."""
+        return contact.Contact(self.name, self.email, self.phone)
+
+
+@strawberry.input
+class SeatsTarget:
+    """Exactly these seats."""
+
+    schedule_id: strawberry.ID
+    labels: list[str]
+
+
+@strawberry.input
+class BestAvailableTarget:
+    """The best that are free."""
+
+    schedule_id: strawberry.ID
+    count: int
+    together: bool = True
+    category: str | None = None
+
+
+@strawberry.input(one_of=True, description="Exactly one way to say what is wanted.")
+class ReserveTarget:
+    """What is wanted."""
+
+    seats: strawberry.Maybe[SeatsTarget]
+    best_available: strawberry.Maybe[BestAvailableTarget]
+
+    def value(self) -> tuple[UUID | None, holding.Seats | holding.BestAvailable]:
+        """The schedule's id (None if it is none of ours) and the wish, as the trade's values."""
+        if self.seats:
+            seats = self.seats.value
+            return known_id(seats.schedule_id, "Schedule"), holding.Seats(seats.labels)
+        assert self.best_available  # noqa: S101 - exactly one is given
+        best = self.best_available.value
+        wish = holding.BestAvailable(best.count, best.together, best.category)
+        return known_id(best.schedule_id, "Schedule"), wish
+
+
+@strawberry.input
+class ReserveInput:
+    """A wish for seats."""
+
+    target: ReserveTarget
+    contact: ContactInput | None = None
+    idempotency_key: str | None = None
+
+    def value(self) -> reservation_rules.Reserve:
+        """As the trade's value."""
+        schedule_id, wanted = self.target.value()
+        given = self.contact.value() if self.contact else contact.Contact()
+        return reservation_rules.Reserve(schedule_id, wanted, given)
+
+
+@strawberry.input
+class ExtendReservationInput:
+    """Which reservation, and a guest's token for it."""
+
+    id: strawberry.ID
+    token: str | None = None
+    idempotency_key: str | None = None
+
+    def value(self) -> reservation_rules.OnReservation:
+        """As the trade's value."""
+        return reservation_rules.OnReservation(known_id(self.id, "Reservation"), self.token)
+
+
+@strawberry.input
+class ReleaseReservationInput(ExtendReservationInput):
+    """Which reservation, and a guest's token for it."""
+
+
+@strawberry.input
+class ForceReleaseInput:
+    """Which reservation, and why."""
+
+    id: strawberry.ID
+    reason: str
+    idempotency_key: str | None = None
+
+    def value(self) -> reservation_rules.ForceRelease:
+        """As the trade's value."""
+        return reservation_rules.ForceRelease(known_id(self.id, "Reservation"), self.reason)
+
+
+@strawberry.input
+class BookInput:
+    """Which reservation, and how to reach the customer."""
+
+    reservation_id: strawberry.ID
+    token: str | None = None
+    contact: ContactInput | None = None
+    idempotency_key: str | None = None
+
+    def value(self) -> booking_rules.Book:
+        """As the trade's value."""
+        on = reservation_rules.OnReservation(known_id(self.reservation_id, "Reservation"), self.token)
+        return booking_rules.Book(on, self.contact.value() if self.contact else contact.Contact())
+
+
+@strawberry.input
+class CancelBookingInput:
+    """Which booking, and a guest's token of the reservation it came from."""
+
+    id: strawberry.ID
+    token: str | None = None
+    reason: str | None = None
+    expected_version: int | None = None
+    idempotency_key: str | None = None
+
+    def value(self) -> booking_rules.CancelBooking:
+        """As the trade's value."""
+        return booking_rules.CancelBooking(
+            known_id(self.id, "Booking"), self.token, self.reason, self.expected_version
+        )
+
+
+@strawberry.input
+class BookingFilter:
+    """Which bookings; without an organization, the caller's own."""
+
+    status: list[BookingStatus] | None = None
+    organization_id: strawberry.ID | None = None
+    from_: datetime | None = strawberry.field(default=None, name="from")
+    to: datetime | None = None
+
+
+ReserveResult = Annotated[
+    Reservation | SeatsUnavailable | ReservationLimitReached | InvalidInput | NotFound | IdempotencyMismatch,
+    strawberry.union("ReserveResult"),
+]
+ReservationResult = Annotated[
+    Reservation | ReservationExpired | PolicyViolation | NotFound | IdempotencyMismatch,
+    strawberry.union("ReservationResult"),
+]
+BookResult = Annotated[
+    Booking | ReservationExpired | InvalidInput | NotFound | IdempotencyMismatch, strawberry.union("BookResult")
+]
+CancelResult = Annotated[
+    Booking | PolicyViolation | Conflict | NotFound | IdempotencyMismatch, strawberry.union("CancelResult")
+]

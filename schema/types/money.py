@@ -1,0 +1,63 @@
+"""Money and time ranges."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Self
+
+import strawberry
+
+from domain import money as domain
+from domain.walltime import TimeRange as WallTimeRange
+from schema.scalars import CurrencyCode, LocalDateTime, TimeZone
+
+
+@strawberry.type
+class Money:
+    """An exact amount and its currency."""
+
+    amount: Decimal
+    currency: CurrencyCode
+
+    @classmethod
+    def of(cls, value: domain.Money) -> Self:
+        """From the trade's value."""
+        return cls(amount=value.amount, currency=CurrencyCode(value.currency))
+
+
+@strawberry.input
+class MoneyInput:
+    """A price that staff set."""
+
+    amount: Decimal
+    currency: CurrencyCode
+
+    def value(self) -> domain.Money:
+        """As the trade's value. Raises InvalidInput."""
+        return domain.Money(self.amount, self.currency)
+
+
+@strawberry.type(description="Half-open [start, end), as instants and on the wall clock of timeZone.")
+class TimeRange:
+    """When something happens."""
+
+    start: datetime
+    end: datetime
+    time_zone: TimeZone
+    local_start: LocalDateTime
+    local_end: LocalDateTime
+    duration: timedelta
+
+    @classmethod
+    def of(cls, start: datetime, end: datetime, time_zone: str) -> Self:
+        """From two instants and a zone."""
+        value = WallTimeRange(start, end, time_zone)
+        return cls(
+            start=start,
+            end=end,
+            time_zone=TimeZone(time_zone),
+            local_start=LocalDateTime(value.local_start),
+            local_end=LocalDateTime(value.local_end),
+            duration=value.duration,
+        )

@@ -1,0 +1,106 @@
+"""Relay connections over pages that go on from a key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+import strawberry
+
+from domain.errors import BadRequest
+from domain.reads import Key, Page
+from schema.ids import MalformedCursor, decode_cursor, encode_cursor
+
+MOST = 100
+
+T = TypeVar("T")
+Value = TypeVar("Value")
+
+First = Annotated[int, strawberry.argument(description="How many: 1 to 100.")]
+
+
+@strawberry.type
+class PageInfo:
+    """Where a page lies."""
+
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@strawberry.type
+class Edge(Generic[T]):
+    """One item with its place."""
+
+    cursor: str
+    node: T
+
+
+@strawberry.type
+class Connection(Generic[T]):
+    """One page."""
+
+    edges: list[Edge[T]]
+    nodes: list[T]
+    page_info: PageInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Keyset:
+    """How the keys of one list are written as cursors: ``name`` keeps the cursors of lists apart."""
+
+    name: str
+    kinds: Sequence[type]
+
+    def read(self, cursor: str | None) -> Key | None:
+        """The key in a cursor. Raises BadRequest for one that is not of this list."""
+        if cursor is None:
+            return None
+        try:
+            name, *values = decode_cursor(cursor, str, *(int if kind is int else str for kind in self.kinds))
+            if name != self.name:
+                raise MalformedCursor
+            return tuple(_read(value, kind) for value, kind in zip(values, self.kinds, strict=True))
+        except ValueError:
+            raise BadRequest("`after` is not a cursor of this list; take one from its pageInfo.") from None
+
+    def write(self, key: Key) -> str:
+        """The cursor of a key."""
+        return encode_cursor([self.name, *map(_written, key)])
+
+    def page(self, page: Page[Value], after: str | None, of: Callable[[Value], T]) -> Connection[T]:
+        """A page as a connection."""
+        edges = [Edge(cursor=self.write(key), node=of(item)) for key, item in page.items]
+        return Connection(
+            edges=edges,
+            nodes=[edge.node for edge in edges],
+            page_info=PageInfo(
+                has_next_page=page.more,
+                has_previous_page=after is not None,
+                start_cursor=edges[0].cursor if edges else None,
+                end_cursor=edges[-1].cursor if edges else None,
+            ),
+        )
+
+
+def checked_first(first: int) -> int:
+    """``first``. Raises BadRequest unless it is 1 to 100."""
+    if not 1 <= first <= MOST:
+        raise BadRequest(f"`first` is 1 to {MOST}; ask for further pages with `after`.")
+    return first
+
+
+def _written(value: Any) -> str | int:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, int) else str(value)
+
+
+def _read(value: Any, kind: type) -> object:
+    if kind is datetime:
+        return datetime.fromisoformat(value)
+    return UUID(value) if kind is UUID else value
