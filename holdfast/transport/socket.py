@@ -20,7 +20,6 @@ import logging
 from collections.abc import Collection
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from enum import IntEnum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +30,16 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from domain.errors import Denial, Forbidden, RateLimited, Unavailable
 from domain.viewer import Viewer
 from holdfast.transport.patience import Patience
+from holdfast.transport.protocol import (
+    SUBPROTOCOL,
+    CloseCode,
+    Closing,
+    authorization_of,
+    failed,
+    id_of,
+    payload_of,
+    too_many_operations,
+)
 from holdfast.transport.request import (
     Malformed,
     Parameters,
@@ -43,37 +52,13 @@ from holdfast.transport.request import (
 )
 from holdfast.transport.tenure import Tenure
 from schema.documents import DocumentRejected
-from schema.errors import WireError, internal
+from schema.errors import internal
 from schema.executor import Prepared
-
-SUBPROTOCOL = "graphql-transport-ws"
 
 _log = logging.getLogger(__name__)
 
-
-class CloseCode(IntEnum):
-    """Why a socket is closed: RFC 6455, 7.4.1, and PROTOCOL.md for 44xx."""
-
-    GOING_AWAY = 1001
-    TOO_BIG = 1009
-    BROKEN = 1011
-    TRY_AGAIN_LATER = 1013
-    BAD_REQUEST = 4400
-    UNAUTHORIZED = 4401
-    FORBIDDEN = 4403
-    SUBPROTOCOL_NOT_ACCEPTABLE = 4406
-    INITIALISATION_TIMEOUT = 4408
-    SUBSCRIBER_EXISTS = 4409
-    TOO_MANY_INITIALISATIONS = 4429
-
-
-class Closing(Exception):
-    """The socket must close; ``reason`` is cut to the 123 bytes a close frame carries."""
-
-    def __init__(self, code: CloseCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason.encode()[:123].decode(errors="ignore")
+_TURN = 32
+"""Frames that a source which never waits may send before others get their turn: about a millisecond."""
 
 
 class Gone(Exception):
@@ -134,6 +119,26 @@ class SocketEndpoint:
 
 class Socket:
     """One socket: a reader, and a task an operation. Made by the task that runs it."""
+
+    __slots__ = (
+        "_abort",
+        "_address",
+        "_authorization",
+        "_closing",
+        "_deadline",
+        "_leaving",
+        "_operations",
+        "_patience",
+        "_ports",
+        "_reader",
+        "_receive",
+        "_request_id",
+        "_send",
+        "_started",
+        "_tasks",
+        "_tenure",
+        "gone",
+    )
 
     def __init__(
         self, ports: Ports, patience: Patience, scope: Scope, headers: Headers, receive: Receive, send: Send
@@ -242,15 +247,15 @@ class Socket:
     async def _handle(self, message: dict[str, Any]) -> None:
         match message.get("type"):
             case "connection_init":
-                await self._initialise(_payload(message))
+                await self._initialise(payload_of(message))
             case "ping":
-                await self._ping(_payload(message))
+                await self._ping(payload_of(message))
             case "pong":
-                _payload(message)
+                payload_of(message)
             case "subscribe":
-                await self._subscribe(_id(message), message.get("payload"))
+                await self._subscribe(id_of(message), message.get("payload"))
             case "complete":
-                self._complete(_id(message))
+                self._complete(id_of(message))
             case _:
                 refusal = "Unknown message type."
                 raise Malformed(refusal)
@@ -260,12 +265,12 @@ class Socket:
             raise Closing(CloseCode.TOO_MANY_INITIALISATIONS, "Too many initialisation requests")
         self._deadline.cancel()
         self._deadline = None
-        viewer = await self._viewer(_authorization(payload) or self._authorization)
+        viewer = await self._viewer(authorization_of(payload) or self._authorization)
         self._tenure = Tenure(viewer, self._ports.sessions, self._tenure_ended)
         await self._say({"type": "connection_ack"})
 
     async def _ping(self, payload: dict[str, Any]) -> None:
-        authorization = _authorization(payload)
+        authorization = authorization_of(payload)
         if authorization is not None:
             if self._tenure is None:
                 raise Closing(CloseCode.UNAUTHORIZED, "Unauthorized")
@@ -295,14 +300,14 @@ class Socket:
         parameters = Parameters.of(payload)
         limit = self._ports.limits.operations_per_socket
         if len(self._tasks) >= limit:
-            await self._say(_error(id, [_too_many(limit)]))
+            await self._say(failed(id, [too_many_operations(limit)]))
             return
         self._started += 1
         viewer = replace(self._tenure.viewer, request_id=f"{self._request_id}-{self._started}")
         try:
             prepared = self._ports.prepare(parameters, viewer)
         except DocumentRejected as rejected:
-            await self._say(_error(id, rejected.errors))
+            await self._say(failed(id, rejected.errors))
             return
         task = asyncio.create_task(self._operate(id, prepared, parameters, viewer))
         self._operations[id] = task
@@ -318,12 +323,16 @@ class Socket:
         bind_contextvars(request_id=viewer.request_id)
         try:
             async with aclosing(self._ports.results(prepared, parameters, viewer)) as results:
+                sent = 0
                 async for result in results:
                     if "data" not in result:
                         self._operations.pop(id, None)
-                        await self._say(_error(id, result["errors"]))
+                        await self._say(failed(id, result["errors"]))
                         return
                     await self._say({"id": id, "type": "next", "payload": result})
+                    sent += 1
+                    if not sent % _TURN:
+                        await asyncio.sleep(0)
             self._operations.pop(id, None)
             await self._say({"id": id, "type": "complete"})
         except Gone:
@@ -332,7 +341,7 @@ class Socket:
             _log.error("an operation failed", exc_info=error, extra={"request_id": viewer.request_id})
             self._operations.pop(id, None)
             with suppress(Gone):
-                await self._say(_error(id, [internal(viewer.request_id)]))
+                await self._say(failed(id, [internal(viewer.request_id)]))
 
     async def _say(self, message: dict[str, Any]) -> None:
         """Send one frame; returns when the connection has taken it. Raises Gone."""
@@ -347,38 +356,3 @@ class Socket:
 
     def _too_slow(self) -> None:
         self.end(CloseCode.TRY_AGAIN_LATER, "Too slow")
-
-
-def _payload(message: dict[str, Any]) -> dict[str, Any]:
-    payload = message.get("payload")
-    if payload is None:
-        return {}
-    if isinstance(payload, dict):
-        return payload
-    refusal = '"payload" must be an object.'
-    raise Malformed(refusal)
-
-
-def _authorization(payload: dict[str, Any]) -> str | None:
-    value = payload.get("authorization")
-    if value is None or isinstance(value, str):
-        return value
-    refusal = '"authorization" must be a string.'
-    raise Malformed(refusal)
-
-
-def _id(message: dict[str, Any]) -> str:
-    value = message.get("id")
-    if isinstance(value, str) and value:
-        return value
-    refusal = '"id" must be a string that is not empty.'
-    raise Malformed(refusal)
-
-
-def _error(id: str, errors: list[WireError]) -> dict[str, Any]:
-    return {"id": id, "type": "error", "payload": errors}
-
-
-def _too_many(limit: int) -> WireError:
-    message = f"At most {limit} operations at a time on one socket; complete one or open another socket."
-    return {"message": message, "extensions": {"code": "TOO_MANY_OPERATIONS", "limit": limit}}

@@ -398,3 +398,10 @@ async def test_a_server_told_to_stop_stops_with_open_streams() -> None:
             site.server.should_exit = True
             assert (await socket.closed()).code == 1001
         await socket.__aexit__(None, None, None)
+
+
+async def test_a_source_that_never_waits_leaves_turns_to_others(site: Site) -> None:
+    async with await site.socket() as socket:
+        await socket.subscribe("subscription{ticks(count: 100000)}")
+        await site.house.reached("tick pulled")
+        assert site.house.counts["tick pulled"] < 1000
