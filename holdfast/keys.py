@@ -1,7 +1,8 @@
 """The secrets of one installation: given by the settings, else made at the first start and kept.
 
 ``<data_dir>/secret`` is the key of guests' reservation tokens; of ``<data_dir>/keys/<kid>.pem`` the newest
-signs access tokens, and all of them verify. All are 0600.
+signs access tokens, and all of them verify. All are 0600. A key that a newer one took over from is removed
+when no token it signed can be good any more.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ import json
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,6 +37,9 @@ from cryptography.hazmat.primitives.serialization import (
 from holdfast.settings import Settings, SettingsRefused
 
 SHORTEST_RSA_BITS = 2048
+
+NOTICED_AFTER = timedelta(minutes=1)
+"""How long a running process may sign with a key after there is a newer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +83,33 @@ def signing_keys(settings: Settings) -> SigningKeys:
         name = "HOLDFAST_JWT_PRIVATE_KEY"
         current = _private_key(_pem(settings.jwt_private_key.get_secret_value(), name), name)
     else:
-        current, *older = _kept_keys(settings.data_dir / "keys")
+        longest = timedelta(minutes=settings.access_token_minutes) + 2 * NOTICED_AFTER
+        current, *older = _kept_keys(settings.data_dir / "keys", longest)
         previous += [key.public_key() for key in older]
     return SigningKeys(
         kid=thumbprint(current.public_key()),
         private_pem=_private_pem(current),
         verifying=tuple(_verifying(key) for key in (current.public_key(), *previous)),
     )
+
+
+def rotate(settings: Settings) -> str:
+    """Make the key that signs from now on, and return its id; the others verify as long as that is needed.
+
+    Raises:
+        SettingsRefused: the keys are given by the settings, so that is where they change.
+
+    """
+    if settings.jwt_private_key is not None:
+        advice = (
+            "HOLDFAST_JWT_PRIVATE_KEY: set another key there, and add this one to"
+            " HOLDFAST_JWT_PREVIOUS_KEYS until its last token has run out"
+        )
+        raise SettingsRefused([advice])
+    signing_keys(settings)
+    key = _new_key()
+    _keep(_path(settings.data_dir / "keys", key), _private_pem(key))
+    return thumbprint(key.public_key())
 
 
 def thumbprint(key: RSAPublicKey) -> str:
@@ -91,16 +119,31 @@ def thumbprint(key: RSAPublicKey) -> str:
     return _base64url(hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
 
 
-def _kept_keys(folder: Path) -> list[RSAPrivateKey]:
-    """Return the keys of the data directory, newest first, making one where there is none."""
+def _kept_keys(folder: Path, longest: timedelta) -> list[RSAPrivateKey]:
+    """Return the keys of the data directory, newest first, making one where there is none.
+
+    ``longest`` after a newer key came, an older one has signed nothing that is still good, and is removed.
+    """
     with _alone(folder):
         if not any(folder.glob("*.pem")):
-            key = generate_private_key(public_exponent=65537, key_size=SHORTEST_RSA_BITS)
-            _keep(folder / f"{thumbprint(key.public_key())}.pem", _private_pem(key))
-        paths = sorted(
-            folder.glob("*.pem"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True
-        )
+            key = _new_key()
+            _keep(_path(folder, key), _private_pem(key))
+        born = {path: path.stat().st_mtime_ns for path in folder.glob("*.pem")}
+        paths = sorted(born, key=lambda path: (born[path], path.name), reverse=True)
+        horizon = time.time_ns() - int(longest.total_seconds()) * 1_000_000_000
+        for newer, older in pairwise(tuple(paths)):
+            if born[newer] < horizon:
+                older.unlink()
+                paths.remove(older)
         return [_private_key(path.read_text(), str(path)) for path in paths]
+
+
+def _new_key() -> RSAPrivateKey:
+    return generate_private_key(public_exponent=65537, key_size=SHORTEST_RSA_BITS)
+
+
+def _path(folder: Path, key: RSAPrivateKey) -> Path:
+    return folder / f"{thumbprint(key.public_key())}.pem"
 
 
 @contextmanager
@@ -134,6 +177,7 @@ def _pem(given: str, name: str) -> str:
         raise SettingsRefused([f"{name}: the key file cannot be read ({error.strerror})"]) from None
 
 
+@lru_cache(maxsize=8)  # a running server reads again each minute, and to check an RSA key takes 30 ms
 def _private_key(pem: str, name: str) -> RSAPrivateKey:
     try:
         key = load_pem_private_key(pem.encode(), password=None)
