@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -158,7 +159,10 @@ def test_a_process_that_got_the_dead_servers_number_is_not_taken_for_it(server: 
     stranger = subprocess.Popen(["/bin/sleep", "600"], **account.popen_arguments())
     try:
         (cluster / "postmaster.pid").write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
-        account.own(cluster / "postmaster.pid")
+        socket_lock = server.data_dir / "postgres/socket/.s.PGSQL.5432.lock"
+        shutil.copy(cluster / "postmaster.pid", socket_lock)
+        for file in (cluster / "postmaster.pid", socket_lock):
+            account.own(file)
         assert not postmaster(server).running()
         server.start()
         assert pid_of(server) != stranger.pid
