@@ -13,8 +13,6 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests import features
-
 HOUSE = Path(__file__).parents[1]
 ROOMS = ("holdfast", "schema", "resolvers", "domain", "db", "automation")
 PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text())
@@ -114,7 +112,3 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
         and empty & set("_".join(path.relative_to(HOUSE).with_suffix("").parts).split("_"))
     ]
     assert named == []
-
-
-def test_a_test_names_only_capabilities_that_are_promised() -> None:
-    assert set(features.shown()) <= {feature.id for feature in features.promised()}
