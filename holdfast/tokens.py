@@ -1,8 +1,8 @@
 """Access tokens: JWT (RFC 7519) signed with RS256, checked without asking anybody.
 
 Claims: ``iss``, ``sub`` (the account's id), ``sid`` (the session's), ``iat``, ``exp``, ``jti``; the header's
-``kid`` names the key. There is no ``aud``: the issuer is the only audience. No leeway: a token ends when it says
-so, by the clock of the process that looks at it.
+``kid`` names the key. There is no ``aud``: the issuer is the only audience. No leeway: a token ends when it
+says so, by the clock of the process that looks at it.
 """
 
 from __future__ import annotations
