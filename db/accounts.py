@@ -49,6 +49,10 @@ _MEMBERSHIPS = """
 SELECT o.*, m.role FROM membership m JOIN organization o ON o.id = m.organization_id
 WHERE m.account_id = $1 ORDER BY o.name, o.id
 """
+_JOIN = """
+INSERT INTO membership (account_id, organization_id, role) VALUES ($1, $2, $3)
+ON CONFLICT (account_id, organization_id) DO UPDATE SET role = excluded.role
+"""
 _ROLE = "SELECT role FROM membership WHERE account_id = $1 AND organization_id = $2"
 
 _OPEN_SESSION = """
@@ -162,6 +166,10 @@ class Accounts:
         """A person's role in one organization."""
         role = await self._connection.fetchval(_ROLE, account_id, organization_id)
         return Role(role) if role else None
+
+    async def join(self, account_id: UUID, organization_id: UUID, role: Role) -> None:
+        """Give a person a role in an organization."""
+        await self._connection.execute(_JOIN, account_id, organization_id, role.value)
 
     async def open_session(
         self, session_id: UUID, account_id: UUID, refresh_hash: bytes, life: timedelta

@@ -54,5 +54,7 @@ def meaning(error: BaseException) -> HoldfastError | None:
     if isinstance(error, CONTENDED):
         return Unavailable("Too many at once for this; send the same request again.")
     if is_gone(error):
-        return Unavailable("The database does not answer; send the same request, with the same idempotency key, again.")
+        return Unavailable(
+            "The database does not answer; send the same request, with the same idempotency key, again."
+        )
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ async def upgrade(dsn: str, step: Callable[[str], None] = lambda _: None) -> Non
 def _upgrade(connection: Connection, step: Callable[[str], None]) -> None:
     from alembic import command
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its progress is ours to tell
     config = _config()
     config.attributes["connection"] = connection
     config.attributes["step"] = step

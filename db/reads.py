@@ -18,7 +18,15 @@ from db.log import logged
 from db.patience import patiently
 from db.search import Query, schedule_query
 from domain.access import Role
-from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind, Schedule, ScheduleSearch
+from domain.catalogue import (
+    BookingMode,
+    Offering,
+    Organization,
+    Resource,
+    ResourceKind,
+    Schedule,
+    ScheduleSearch,
+)
 from domain.events import LoggedEvent, Position
 from domain.feed import Audience
 from domain.ledger import Booking, Reservation, ReservationStatus
@@ -113,7 +121,9 @@ class Reads:
         found = await self._fetch(query.text, *query.values)
         return _page(found, first, rows.schedule, lambda row: (row["starts_at"], row["id"]))
 
-    async def reservations(self, first: int, after: Key | None, search: ReservationSearch) -> Page[Reservation]:
+    async def reservations(
+        self, first: int, after: Key | None, search: ReservationSearch
+    ) -> Page[Reservation]:
         """Reservations that fit, newest first."""
         query = Query(f"SELECT {RESERVATION_COLUMNS} FROM reservation r")
         query.where("r.account_id = {}", search.account_id)
@@ -121,7 +131,9 @@ class Reads:
         if search.status is ReservationStatus.ACTIVE:
             query.where("r.status = 'ACTIVE' AND r.expires_at > clock_timestamp()")
         elif search.status is ReservationStatus.EXPIRED:
-            query.where("(r.status = 'EXPIRED' OR (r.status = 'ACTIVE' AND r.expires_at <= clock_timestamp()))")
+            query.where(
+                "(r.status = 'EXPIRED' OR (r.status = 'ACTIVE' AND r.expires_at <= clock_timestamp()))"
+            )
         else:
             query.where("r.status = {}", search.status)
         if after is not None:
@@ -166,7 +178,9 @@ class Reads:
 
     async def organizations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Organization]:
         """Those that there are."""
-        return await self._by_id("SELECT * FROM organization WHERE id = ANY ($1::uuid[])", ids, rows.organization)
+        return await self._by_id(
+            "SELECT * FROM organization WHERE id = ANY ($1::uuid[])", ids, rows.organization
+        )
 
     async def resources_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Resource]:
         """Those that there are."""
@@ -245,7 +259,9 @@ class Reads:
 
     async def event_by_id(self, event_id: UUID) -> LoggedEvent | None:
         """One event of the log, by the number in its id."""
-        found = await self._fetch(f"SELECT {EVENT_COLUMNS} FROM event WHERE id = $1", event_id.int % (1 << 63))
+        found = await self._fetch(
+            f"SELECT {EVENT_COLUMNS} FROM event WHERE id = $1", event_id.int % (1 << 63)
+        )
         return logged(found[0]) if found else None
 
     async def _by_id(

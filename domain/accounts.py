@@ -131,6 +131,9 @@ class AccountStore(Protocol):
     async def role(self, account_id: UUID, organization_id: UUID) -> Role | None:
         """A person's role in one organization."""
 
+    async def join(self, account_id: UUID, organization_id: UUID, role: Role) -> None:
+        """Give a person a role in an organization, in place of another they had."""
+
     async def open_session(
         self, session_id: UUID, account_id: UUID, refresh_hash: bytes, life: timedelta
     ) -> None:

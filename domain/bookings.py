@@ -146,7 +146,9 @@ async def _contact(tx: Transaction, reservation: Reservation, given: Contact) ->
     if contact.email is None and reservation.account_id is not None:
         contact = contact.or_else(await tx.accounts.contact(reservation.account_id))
     if contact.email is None:
-        raise InvalidInput("Give an e-mail address, so that the booking can be found again.", ("contact", "email"))
+        raise InvalidInput(
+            "Give an e-mail address, so that the booking can be found again.", ("contact", "email")
+        )
     return contact
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from domain.errors import InvalidInput
 
 MAX_EMAIL = 254  # RFC 5321, 4.5.3.1.3: a path holds 256 octets, two of them the angle brackets
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f<>()\[\],;:\\\"]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_][\w-]{1,62}")
+_EMAIL = re.compile(
+    r"[^@\s\x00-\x1f\x7f<>()\[\],;:\\\"]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_][\w-]{1,62}"
+)
 _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{3,30}[0-9]")
 
 

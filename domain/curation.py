@@ -202,7 +202,9 @@ async def _save_resource(tx: Transaction, organization: Organization, request: S
     return resource
 
 
-async def _existing_resource(tx: Transaction, organization: Organization, id_: UUID | None) -> Resource | None:
+async def _existing_resource(
+    tx: Transaction, organization: Organization, id_: UUID | None
+) -> Resource | None:
     if id_ is None:
         return None
     found = await tx.catalogue.resource(id_)
@@ -276,7 +278,8 @@ def plan_schedules(
         start = resolve_local(local, resource.time_zone)
         if schedules and start < schedules[-1].end:
             raise InvalidInput(
-                f"{local.isoformat(timespec='minutes')} starts before the one in front of it ends.", ("localStarts",)
+                f"{local.isoformat(timespec='minutes')} starts before the one in front of it ends.",
+                ("localStarts",),
             )
         schedules.append(
             Schedule(
@@ -335,13 +338,17 @@ async def _take_out_of_sale(
     if busy:
         states = [SeatState(layout.seats[a.seat], a.status, terms.price, a.held_until) for a in busy]
         raise SeatsUnavailable(
-            "Some of these seats are held or booked; cancel or release those first.", ("labels",), unavailable=states
+            "Some of these seats are held or booked; cancel or release those first.",
+            ("labels",),
+            unavailable=states,
         )
     seats = [index for index in indexes if index not in locked.taken]
     if seats:
         await tx.ledger.block(terms.schedule_id, seats, locked.at)
         counts = recount(locked.counts, SeatStatus.AVAILABLE, SeatStatus.BLOCKED, len(seats))
-        tx.emit(seats_event("seats.blocked", terms, locked, changes(layout, seats, SeatStatus.BLOCKED), counts))
+        tx.emit(
+            seats_event("seats.blocked", terms, locked, changes(layout, seats, SeatStatus.BLOCKED), counts)
+        )
 
 
 async def _put_back_on_sale(
@@ -353,7 +360,9 @@ async def _put_back_on_sale(
         await tx.ledger.unblock(terms.schedule_id, seats)
         counts = recount(locked.counts, SeatStatus.BLOCKED, SeatStatus.AVAILABLE, len(seats))
         tx.emit(
-            seats_event("seats.unblocked", terms, locked, changes(layout, seats, SeatStatus.AVAILABLE), counts)
+            seats_event(
+                "seats.unblocked", terms, locked, changes(layout, seats, SeatStatus.AVAILABLE), counts
+            )
         )
 
 
@@ -402,7 +411,9 @@ def _between(value: timedelta, ends: tuple[timedelta, timedelta], path: tuple[st
 def _max_seats(given: int | None) -> int:
     most = DEFAULT_MAX_SEATS if given is None else given
     if not 1 <= most <= MAX_SEATS_PER_RESERVATION:
-        raise InvalidInput(f"1 to {MAX_SEATS_PER_RESERVATION} seats a reservation.", ("maxSeatsPerReservation",))
+        raise InvalidInput(
+            f"1 to {MAX_SEATS_PER_RESERVATION} seats a reservation.", ("maxSeatsPerReservation",)
+        )
     return most
 
 
@@ -417,4 +428,3 @@ def _attributes(given: object) -> Mapping[str, object]:
     if not isinstance(attributes, Mapping) or len(attributes) > MAX_ATTRIBUTES:
         raise InvalidInput(f"Attributes are an object of at most {MAX_ATTRIBUTES} members.", ("attributes",))
     return attributes
-

@@ -83,7 +83,9 @@ def not_free(
     )
 
 
-def must_find(wanted: BestAvailable, layout: SeatLayout, terms: Terms, locked: LockedSchedule) -> Sequence[Seat]:
+def must_find(
+    wanted: BestAvailable, layout: SeatLayout, terms: Terms, locked: LockedSchedule
+) -> Sequence[Seat]:
     """The best free seats. Raises SeatsUnavailable where there are not enough that fit."""
     free = [seat.index for seat in layout.seats if seat.index not in locked.taken]
     found = best_available(layout, free, wanted.count, wanted.together, wanted.category)

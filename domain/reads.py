@@ -9,7 +9,15 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from domain.access import Role
-from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind, Schedule, ScheduleSearch
+from domain.catalogue import (
+    BookingMode,
+    Offering,
+    Organization,
+    Resource,
+    ResourceKind,
+    Schedule,
+    ScheduleSearch,
+)
 from domain.events import LoggedEvent, Position
 from domain.feed import Audience
 from domain.ledger import Booking, BookingStatus, Reservation, ReservationStatus
@@ -79,7 +87,9 @@ class Reads(Protocol):
     async def schedules(self, first: int, after: Key | None, search: ScheduleSearch) -> Page[Schedule]:
         """Schedules that fit, by start."""
 
-    async def reservations(self, first: int, after: Key | None, search: ReservationSearch) -> Page[Reservation]:
+    async def reservations(
+        self, first: int, after: Key | None, search: ReservationSearch
+    ) -> Page[Reservation]:
         """Reservations that fit, newest first."""
 
     async def bookings(self, first: int, after: Key | None, search: BookingSearch) -> Page[Booking]:

@@ -114,7 +114,9 @@ class Reservations:
 
         return await self.once.run(viewer, "releaseReservation", request, key, work, found_reservation)
 
-    async def force_release(self, viewer: Viewer, request: ForceRelease, key: str | None = None) -> Reservation:
+    async def force_release(
+        self, viewer: Viewer, request: ForceRelease, key: str | None = None
+    ) -> Reservation:
         """End anybody's reservation, as staff of its organization.
 
         Raises NotFound (also for whom it is none of their business), ReservationExpired, PolicyViolation,
@@ -284,4 +286,3 @@ def _made(hold: Hold) -> Reservation:
         contact=hold.contact,
         version=1,
     )
-

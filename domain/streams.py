@@ -85,7 +85,9 @@ async def follow_stream(
                 yield Happened(fresh, version)
 
 
-async def _missed(feed: Feed, stream_id: UUID, version: int) -> AsyncGenerator[Sequence[LoggedEvent] | None, None]:
+async def _missed(
+    feed: Feed, stream_id: UUID, version: int
+) -> AsyncGenerator[Sequence[LoggedEvent] | None, None]:
     """Pages of what a stream has after a version; None where the log has lost the next one."""
     while True:
         page = await feed.stream_after(stream_id, version, PAGE)

@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     from holdfast import commands
 
-    parser = argparse.ArgumentParser(prog="holdfast", description="Sells every seat once, and lets everybody see it.")
+    parser = argparse.ArgumentParser(
+        prog="holdfast", description="Sells every seat once, and lets everybody see it."
+    )
     parser.set_defaults(quiet_schema=False)
     subparsers = parser.add_subparsers(required=True, metavar="command")
 
@@ -52,7 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
-    add("serve", "serve GraphQL; with the embedded database, migrate and fill in demo data too", commands.serve)
+    add(
+        "serve",
+        "serve GraphQL; with the embedded database, migrate and fill in demo data too",
+        commands.serve,
+    )
     add("worker", "run the background loops alone, beside servers on the same database", commands.worker)
     add("migrate", "bring the database to this version's schema", commands.migrate)
     add("seed", "fill an empty database with demo data and print its passwords once", commands.seed)

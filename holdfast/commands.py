@@ -124,7 +124,9 @@ async def seed(settings: Settings, asked: argparse.Namespace) -> None:
         await _must_be_migrated(dsn)
         async with wire(settings, dsn) as app:
             if not await is_empty(app):
-                raise CommandFailed("The database has organizations already; demo data goes into an empty one.")
+                raise CommandFailed(
+                    "The database has organizations already; demo data goes into an empty one."
+                )
             await fill(app, say)
 
 
@@ -139,9 +141,11 @@ async def doctor(settings: Settings, asked: argparse.Namespace) -> None:
 
 async def rotate_keys(settings: Settings, asked: argparse.Namespace) -> None:
     """Make a new key for access tokens."""
-    from holdfast.identity import rotate
+    from holdfast.keys import rotate
 
-    say(await asyncio.to_thread(rotate, settings))
+    say(
+        f"Key {await asyncio.to_thread(rotate, settings)} signs from now on; running servers notice within a minute."
+    )
 
 
 async def _prepared(settings: Settings, dsn: str) -> None:
@@ -196,7 +200,9 @@ def _introduce(settings: Settings, listening: socket.socket, broker: str) -> Non
     host, port = listening.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     page = f"{url}/graphql" if settings.shows_graphiql else "off (HOLDFAST_GRAPHIQL=true switches it on)"
-    database = f"embedded, in {settings.data_dir}" if settings.embedded else "the one of HOLDFAST_DATABASE_URL"
+    database = (
+        f"embedded, in {settings.data_dir}" if settings.embedded else "the one of HOLDFAST_DATABASE_URL"
+    )
     worker = "in this process" if settings.works_inline else "off here: run `holdfast worker` beside it"
     say(
         f"""

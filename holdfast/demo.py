@@ -11,7 +11,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from domain.access import Role
-from domain.accounts import User
 from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind
 from domain.curation import LayoutPlan, OpenSchedules, SaveOffering, SaveResource
 from domain.errors import InvalidInput
@@ -24,7 +23,9 @@ from holdfast.wiring import App
 
 DAYS = 7
 BENCHES = 2
-CUSTOMER, PROVIDER, STAFF, ADMIN = (f"{name}@demo.example" for name in ("customer", "provider", "staff", "admin"))
+CUSTOMER, PROVIDER, STAFF, ADMIN = (
+    f"{name}@demo.example" for name in ("customer", "provider", "staff", "admin")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ async def _people(app: App, houses: Houses, passwords: dict[str, str]) -> dict[s
             await tx.catalogue.add_organization(organization)
         for email, password_hash in hashes.items():
             name = f"Demo {email.partition('@')[0]}"
-            user = await tx.accounts.add(User(new_id(), email, name, None, datetime.now(UTC)), password_hash)
+            user = await tx.accounts.add(new_id(), email, name, None, password_hash)
             assert user is not None  # noqa: S101 - the database was empty
             people[email] = user.id
         for organization in (houses.bus, houses.lab, houses.salon):
@@ -126,7 +127,12 @@ async def _benches(app: App, staff: Viewer, lab: Organization, say: Callable[[st
         bench = await curation.save_resource(
             staff,
             SaveResource(
-                None, lab.id, ResourceKind.DEVICE, f"Bench {number}", lab.time_zone, LayoutPlan(rows=1, columns=1)
+                None,
+                lab.id,
+                ResourceKind.DEVICE,
+                f"Bench {number}",
+                lab.time_zone,
+                LayoutPlan(rows=1, columns=1),
             ),
         )
         await _open(app, staff, hour, bench, range(24), timedelta(hours=1))
@@ -154,14 +160,17 @@ async def _chair(app: App, staff: Viewer, salon: Organization, provider: UUID) -
 
 
 async def _open(
-    app: App, staff: Viewer, offering: Offering, resource: Resource, hours: range | tuple[int, ...], long: timedelta
+    app: App,
+    staff: Viewer,
+    offering: Offering,
+    resource: Resource,
+    hours: range | tuple[int, ...],
+    long: timedelta,
 ) -> None:
     tomorrow = datetime.now(ZoneInfo(resource.time_zone)).date() + timedelta(days=1)
     days = [tomorrow + timedelta(days=number) for number in range(DAYS)]
     starts = [local for day in days for hour in hours if (local := _existing(day, hour, resource.time_zone))]
-    await app.services.curation.open_schedules(
-        staff, OpenSchedules(offering.id, resource.id, starts, long)
-    )
+    await app.services.curation.open_schedules(staff, OpenSchedules(offering.id, resource.id, starts, long))
 
 
 def _existing(day: date, hour: int, zone: str) -> datetime | None:

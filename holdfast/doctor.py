@@ -46,7 +46,9 @@ async def _database(settings: Settings, say: Callable[[str], None]) -> bool:
         say(f"wrong     database: PostgreSQL {number // 10000} is too old; 15 or newer is needed")
         return False
     if found != HEAD:
-        say(f"wrong     database: schema {found or 'missing'}, this version needs {HEAD}: run `holdfast migrate`")
+        say(
+            f"wrong     database: schema {found or 'missing'}, this version needs {HEAD}: run `holdfast migrate`"
+        )
         return settings.embedded
     say(f"fine      database: PostgreSQL {number // 10000}, schema {found}")
     return True
@@ -60,7 +62,7 @@ async def _broker(settings: Settings, say: Callable[[str], None]) -> bool:
 
     client = Redis.from_url(settings.redis_url, socket_connect_timeout=3, socket_timeout=3)
     try:
-        await asyncio.wait_for(client.ping(), 5)  # type: ignore[misc]
+        await asyncio.wait_for(client.ping(), 5)
     except Exception as error:  # whatever it is, it is what is wrong
         say(f"wrong     broker: {type(error).__name__}; is Redis running at HOLDFAST_REDIS_URL?")
         return False
@@ -84,6 +86,8 @@ def _data_dir(settings: Settings, say: Callable[[str], None]) -> bool:
 def _browser(say: Callable[[str], None]) -> None:
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
-        say("missing   browser: none found; automation will need one (Debian: apt install chromium-headless-shell)")
+        say(
+            "missing   browser: none found; automation will need one (Debian: apt install chromium-headless-shell)"
+        )
     else:
         say(f"fine      browser: {Path(found).name}; automation is not part of this version")

@@ -96,4 +96,3 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_guarded)
-

@@ -54,7 +54,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         feed = Feed(pool, broker)
         await feed.start()
         database = Database(pool, layouts, feed.committed)
-        identity = await wire_identity(settings, database, pool, feed, secret)
+        identity = await wire_identity(settings, database, feed, secret)
         once = Once(database.begin, guests)
         limits = ReservationLimits(
             settings.max_active_reservations, settings.max_active_reservations_per_address
@@ -77,3 +77,4 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+            identity.hasher.close()

@@ -13,7 +13,14 @@ from domain.reads import BookingSearch
 from domain.reference import normalize_reference
 from resolvers.visibility import must_be_member, owns_booking, sees_booking
 from schema.context import Context, Info
-from schema.types.bookings import Booking, BookingFilter, BookInput, BookResult, CancelBookingInput, CancelResult
+from schema.types.bookings import (
+    Booking,
+    BookingFilter,
+    BookInput,
+    BookResult,
+    CancelBookingInput,
+    CancelResult,
+)
 from schema.types.ids import known_id
 from schema.types.paging import Connection, First, Keyset, checked_first
 

@@ -61,10 +61,14 @@ async def resources(
 async def save_resource(info: Info, input: SaveResourceInput) -> SaveResourceResult:
     """Add or replace a resource."""
     curation = info.context.services.curation
-    return Resource.of(await curation.save_resource(info.context.viewer, input.value(), input.idempotency_key))
+    return Resource.of(
+        await curation.save_resource(info.context.viewer, input.value(), input.idempotency_key)
+    )
 
 
 async def save_offering(info: Info, input: SaveOfferingInput) -> SaveOfferingResult:
     """Add or replace an offering."""
     curation = info.context.services.curation
-    return Offering.of(await curation.save_offering(info.context.viewer, input.value(), input.idempotency_key))
+    return Offering.of(
+        await curation.save_offering(info.context.viewer, input.value(), input.idempotency_key)
+    )

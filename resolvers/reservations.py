@@ -66,13 +66,17 @@ async def reserve(info: Info, input: ReserveInput) -> ReserveResult:
 async def extend_reservation(info: Info, input: ExtendReservationInput) -> ReservationResult:
     """Start the time of a reservation anew, at most twice."""
     use = info.context.services.reservations
-    return Reservation.of(await use.extend(info.context.viewer, input.value(), input.idempotency_key), own=True)
+    return Reservation.of(
+        await use.extend(info.context.viewer, input.value(), input.idempotency_key), own=True
+    )
 
 
 async def release_reservation(info: Info, input: ReleaseReservationInput) -> ReservationResult:
     """Give the seats back."""
     use = info.context.services.reservations
-    return Reservation.of(await use.release(info.context.viewer, input.value(), input.idempotency_key), own=True)
+    return Reservation.of(
+        await use.release(info.context.viewer, input.value(), input.idempotency_key), own=True
+    )
 
 
 async def force_release_reservation(info: Info, input: ForceReleaseInput) -> ReservationResult:

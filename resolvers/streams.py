@@ -117,7 +117,9 @@ async def bookings(
     audience = await _audience_of_bookings(context, organization_id)
     epoch, place = read_log_cursor(after) if after else ("", None)
     told: OrderedDict[UUID, int] = OrderedDict()
-    steps = follow_log(feed, audience, place, lambda: _newest(context, search), stale=_stale(epoch, feed.epoch))
+    steps = follow_log(
+        feed, audience, place, lambda: _newest(context, search), stale=_stale(epoch, feed.epoch)
+    )
     async with aclosing(steps):
         async for step in steps:
             if isinstance(step, Lost):

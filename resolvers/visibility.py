@@ -9,6 +9,7 @@ from domain.errors import Forbidden
 from domain.ledger import Booking, Reservation
 from schema.context import Context
 
+
 async def sees_reservation(context: Context, reservation: Reservation, token: str | None = None) -> bool:
     """Whether the caller owns it, shows its token, or is staff of its organization."""
     if owns_reservation(context, reservation, token):

@@ -12,6 +12,7 @@ import pytest
 
 from tests.redis_server import RedisServer
 from tests.servers import PostgresServer, run_folder
+from tests.world import World, new_world
 
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -88,3 +89,10 @@ async def redis_server() -> AsyncIterator[RedisServer]:
 def redis_url(redis_server: RedisServer) -> str:
     """Give the address of this test's Redis."""
     return redis_server.url
+
+
+@pytest.fixture
+async def world(data_dir: Path, database_url: str) -> AsyncIterator[World]:
+    """Give a process' parts over a database of the test's own, with shortcuts."""
+    async with new_world(data_dir, database_url) as made:
+        yield made

@@ -305,7 +305,8 @@ ReservationResult = Annotated[
     strawberry.union("ReservationResult"),
 ]
 BookResult = Annotated[
-    Booking | ReservationExpired | InvalidInput | NotFound | IdempotencyMismatch, strawberry.union("BookResult")
+    Booking | ReservationExpired | InvalidInput | NotFound | IdempotencyMismatch,
+    strawberry.union("BookResult"),
 ]
 CancelResult = Annotated[
     Booking | PolicyViolation | Conflict | NotFound | IdempotencyMismatch, strawberry.union("CancelResult")

@@ -27,7 +27,9 @@ BookingMode = domain.BookingMode
 strawberry.enum(BookingMode, description="How an offering is sold.")
 
 
-@strawberry.type(description="A bus, a lab bench, a stylist. It never runs two schedules at overlapping times.")
+@strawberry.type(
+    description="A bus, a lab bench, a stylist. It never runs two schedules at overlapping times."
+)
 class Resource(Node):
     """What schedules run on."""
 
@@ -200,7 +202,8 @@ class SaveOfferingInput:
 
 
 SaveResourceResult = Annotated[
-    Resource | InvalidInput | Conflict | NotFound | IdempotencyMismatch, strawberry.union("SaveResourceResult")
+    Resource | InvalidInput | Conflict | NotFound | IdempotencyMismatch,
+    strawberry.union("SaveResourceResult"),
 ]
 SaveOfferingResult = Annotated[
     Offering | InvalidInput | NotFound | IdempotencyMismatch, strawberry.union("SaveOfferingResult")

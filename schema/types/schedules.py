@@ -26,7 +26,9 @@ ScheduleStatus = domain.ScheduleStatus
 strawberry.enum(ScheduleStatus, description="Whether a schedule sells.")
 
 
-@strawberry.type(description="A dated run of an offering on a resource: the 08:00 departure, the 09:00-10:00 slot.")
+@strawberry.type(
+    description="A dated run of an offering on a resource: the 08:00 departure, the 09:00-10:00 slot."
+)
 class Schedule(Node):
     """What seats are reserved on."""
 
@@ -106,7 +108,9 @@ class Schedule(Node):
         )
 
 
-@strawberry.input(description="Every part that is given must fit; without a date or from, what is yet to come.")
+@strawberry.input(
+    description="Every part that is given must fit; without a date or from, what is yet to come."
+)
 class ScheduleSearch:
     """What to look for."""
 
@@ -191,5 +195,6 @@ OpenSchedulesResult = Annotated[
     strawberry.union("OpenSchedulesResult"),
 ]
 ScheduleResult = Annotated[
-    Schedule | SeatsUnavailable | InvalidInput | NotFound | IdempotencyMismatch, strawberry.union("ScheduleResult")
+    Schedule | SeatsUnavailable | InvalidInput | NotFound | IdempotencyMismatch,
+    strawberry.union("ScheduleResult"),
 ]

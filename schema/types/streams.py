@@ -106,4 +106,3 @@ SeatChangesMessage = Annotated[SeatSnapshot | SeatDelta | Resync, strawberry.uni
 ReservationMessage = Annotated[ReservationChanged | Resync, strawberry.union("ReservationMessage")]
 BookingMessage = Annotated[BookingSnapshot | BookingChanged | Resync, strawberry.union("BookingMessage")]
 EventMessage = Annotated[EventDelivered | Resync, strawberry.union("EventMessage")]
-
