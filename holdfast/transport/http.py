@@ -34,6 +34,7 @@ from holdfast.transport.request import (
     Ports,
     address_of,
     decode,
+    deliver,
     encode,
     request_id_of,
     status_of,
@@ -83,7 +84,8 @@ class HttpEndpoint:
         except Exception as error:
             answer = _refused(error, request_id, accept.single or JSON)
         if answer is not None:
-            await _respond(send, answer, request_id)
+            with suppress(ClientDisconnect):
+                await _respond(send, answer, request_id)
 
     async def _answer(self, request: Request, request_id: str, accept: Accepted, send: Send) -> Answer | None:
         parameters = await self._parameters(request)
@@ -172,8 +174,8 @@ async def _respond(send: Send, answer: Answer, request_id: str) -> None:
         (b"x-request-id", request_id.encode()),
         *((name.encode(), value.encode()) for name, value in answer.headers.items()),
     ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await deliver(send, {"type": "http.response.start", "status": answer.status, "headers": headers})
+    await deliver(send, {"type": "http.response.body", "body": body})
 
 
 def _refuse_unsafe_get(method: str, prepared: Prepared) -> None:

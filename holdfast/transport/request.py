@@ -13,7 +13,8 @@ from uuid import UUID, uuid4
 import orjson
 from graphql import OperationType
 from starlette.datastructures import Headers
-from starlette.types import Scope
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Scope, Send
 
 from domain.errors import Denial
 from domain.viewer import Viewer
@@ -179,6 +180,16 @@ def encode(value: object, request_id: str) -> bytes:
         if isinstance(value, dict) and "payload" in value:
             return orjson.dumps({**value, "payload": broken})
         return orjson.dumps(broken)
+
+
+async def deliver(send: Send, message: Message) -> None:
+    """Send to a client who may have left. Raises ClientDisconnect."""
+    try:
+        await send(message)
+    except (OSError, RuntimeError):
+        # uvloop raises RuntimeError when the connection closed in this turn; uvicorn hears of it in the next.
+        await asyncio.sleep(0)
+        raise ClientDisconnect from None
 
 
 def request_id_of(headers: Headers) -> str:

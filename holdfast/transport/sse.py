@@ -13,12 +13,13 @@ from collections.abc import Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import Denial
 from domain.viewer import Viewer
 from holdfast.transport.patience import Patience
-from holdfast.transport.request import Parameters, Ports, abort_of, encode
+from holdfast.transport.request import Parameters, Ports, abort_of, deliver, encode
 from holdfast.transport.tenure import Tenure
 from schema.errors import WireError, denied, internal
 from schema.executor import Prepared
@@ -42,7 +43,7 @@ class EventStreams:
         """Say in a stream why nothing runs: an EventSource cannot read anything else."""
         await _start(send, request_id)
         event = _next({"errors": errors}, request_id)
-        await send({"type": "http.response.body", "body": event + _COMPLETE})
+        await deliver(send, {"type": "http.response.body", "body": event + _COMPLETE})
 
     async def serve(
         self,
@@ -61,6 +62,7 @@ class EventStreams:
                 stream.end(None)
             await stream.run(prepared, parameters, receive)
         finally:
+            stream.gone.set()
             self._open.discard(stream)
 
     async def drain(self) -> None:
@@ -92,11 +94,11 @@ class EventStream:
 
     async def run(self, prepared: Prepared, parameters: Parameters, receive: Receive) -> None:
         """Pump results to the reader until something ends it."""
+        await _start(self._send, self._viewer.request_id)
         tenure = Tenure(self._viewer, self._ports.sessions, self.end)
         pumping = asyncio.create_task(self._pump(prepared, parameters))
         leaving = asyncio.create_task(_disconnected(receive))
         try:
-            await _start(self._send, self._viewer.request_id)
             await self._beat_until_any_of(pumping, leaving)
             pumping.cancel()
             if not leaving.done():
@@ -105,20 +107,25 @@ class EventStream:
             tenure.close()
             leaving.cancel()
             await _stopped(pumping)
-            self.gone.set()
 
     async def _pump(self, prepared: Prepared, parameters: Parameters) -> None:
         request_id = self._viewer.request_id
-        try:
-            async with aclosing(self._ports.results(prepared, parameters, self._viewer)) as results:
-                async for result in results:
-                    await self._write(_next(result, request_id))
-                    # uvicorn takes what is written to a reader who left, at once and silently: a source that
-                    # never waits would run on and nobody would hear of the disconnect.
-                    await asyncio.sleep(0)
-        except Exception as error:
-            _log.error("an event stream failed", exc_info=error, extra={"request_id": request_id})
-            await self._write(_next({"errors": [internal(request_id)]}, request_id))
+        with suppress(ClientDisconnect):
+            try:
+                await self._pump_results(prepared, parameters)
+            except ClientDisconnect:
+                raise
+            except Exception as error:
+                _log.error("an event stream failed", exc_info=error, extra={"request_id": request_id})
+                await self._write(_next({"errors": [internal(request_id)]}, request_id))
+
+    async def _pump_results(self, prepared: Prepared, parameters: Parameters) -> None:
+        async with aclosing(self._ports.results(prepared, parameters, self._viewer)) as results:
+            async for result in results:
+                await self._write(_next(result, self._viewer.request_id))
+                # uvicorn takes what is written to a reader who left, at once and silently: a source that
+                # never waits would run on, and nobody would hear of the disconnect.
+                await asyncio.sleep(0)
 
     async def _beat_until_any_of(self, *tasks: asyncio.Task[None]) -> None:
         ends: set[asyncio.Future[Any]] = {*tasks, self._ended}
@@ -139,12 +146,12 @@ class EventStream:
             body = _next({"errors": [denied(denial)]}, self._viewer.request_id) + body
         try:
             async with asyncio.timeout(self._ports.limits.close):
-                await self._send({"type": "http.response.body", "body": body})
+                await deliver(self._send, {"type": "http.response.body", "body": body})
         except TimeoutError:
             self._abort()
 
     async def _write(self, event: bytes) -> None:
-        sending = self._send({"type": "http.response.body", "body": event, "more_body": True})
+        sending = deliver(self._send, {"type": "http.response.body", "body": event, "more_body": True})
         await self._patience.within(sending, self._abort)
 
 
@@ -159,7 +166,7 @@ async def _start(send: Send, request_id: str) -> None:
         (b"x-accel-buffering", b"no"),
         (b"x-request-id", request_id.encode()),
     ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await deliver(send, {"type": "http.response.start", "status": 200, "headers": headers})
 
 
 async def _stopped(task: asyncio.Task[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -243,3 +244,30 @@ async def test_a_mutation_goes_on_when_its_caller_leaves(site: Site) -> None:
     await leave_during(site, "mutation{write}", "write started")
     site.house.gate.set()
     await site.house.reached("write finished")
+
+
+async def test_a_caller_who_left_in_this_very_turn_is_no_failure(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = b'{"query": "{hello}"}'
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/graphql",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+        "client": None,
+    }
+
+    messages = [{"type": "http.request", "body": body}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop() if messages else await asyncio.Future()
+
+    async def send(_: MutableMapping[str, Any]) -> None:
+        # What uvloop says of a closed connection that uvicorn has not heard of yet.
+        raise RuntimeError("the handler is closed")
+
+    route = site.transport.routes()[0]
+    await route.handle(scope, receive, send)
+    assert not caplog.records
