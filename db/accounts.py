@@ -18,10 +18,10 @@ from domain.throttle import Counter
 # A counter that is blocked gives no row and stays as it is. $2 free failures, $3 the longest block, $4 quiet;
 # the block is domain.throttle.Backoff.block in SQL.
 _COUNT_TRY = """
-INSERT INTO login_throttle AS t (key, failures, last_failure, blocked_until) VALUES ($1, 1, now(), now())
+INSERT INTO login_throttle AS t (key, failures, last_failure, blocked_until) VALUES ($1, 1, now(), '-infinity')
 ON CONFLICT (key) DO UPDATE SET (failures, last_failure, blocked_until) = (
-  SELECT n, now(), now() + CASE WHEN n <= $2::integer THEN interval '0'
-    ELSE least($3::interval, make_interval(secs => power(2, least(n - $2 - 1, 20)))) END
+  SELECT n, now(), CASE WHEN n <= $2::integer THEN '-infinity'
+    ELSE now() + least($3::interval, make_interval(secs => power(2, least(n - $2 - 1, 20)))) END
   FROM (SELECT CASE WHEN t.last_failure < now() - $4::interval THEN 1 ELSE t.failures + 1 END) AS tried (n)
 )
 WHERE t.blocked_until <= now()
@@ -32,7 +32,7 @@ _STILL_BLOCKED = (
 )
 _CLEAR_TRIES = "DELETE FROM login_throttle WHERE key = $1"
 _TAKE_BACK_TRY = """
-UPDATE login_throttle SET failures = failures - 1, blocked_until = least(blocked_until, now())
+UPDATE login_throttle SET failures = failures - 1, blocked_until = '-infinity'
 WHERE key = $1 AND failures > 0
 """
 
