@@ -101,6 +101,7 @@ async def shared_site() -> AsyncIterator[Site]:
 async def site(shared_site: Site) -> Site:
     """One server a module; each test begins with nothing counted and the gate shut."""
     shared_site.house.forget()
+    shared_site.tokens.failure = None
     return shared_site
 
 

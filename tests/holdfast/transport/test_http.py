@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import MutableMapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from domain.errors import RateLimited, Unavailable
 from holdfast.transport.accept import EVENT_STREAM, GRAPHQL_RESPONSE, JSON
 from tests.clients import GraphQLHttp
 from tests.holdfast.transport.conftest import Site
@@ -144,6 +146,7 @@ async def test_a_long_body_without_a_length_is_cut_off(site: Site) -> None:
     writer.close()
 
 
+@pytest.mark.feature("S2.31")
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -196,6 +199,19 @@ async def test_a_token_says_who_asks_and_a_wrong_one_is_401(http: GraphQLHttp, s
         assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
+async def test_a_denial_of_the_whole_request_has_a_status_of_its_own(http: GraphQLHttp, site: Site) -> None:
+    site.tokens.failure = RateLimited("Too many tries.", timedelta(seconds=7))
+    response = await http.post("{hello}")
+    assert (response.status_code, code(response), response.headers["retry-after"]) == (
+        429,
+        "RATE_LIMITED",
+        "7",
+    )
+    site.tokens.failure = Unavailable("The database does not answer.")
+    response = await http.post("{hello}")
+    assert (response.status_code, code(response)) == (503, "UNAVAILABLE")
+
+
 async def test_only_who_may_is_told_the_schema(http: GraphQLHttp, site: Site) -> None:
     ada = site.tokens.new(site.tokens.ada)
     assert "data" in await http.run("{__schema{queryType{name}}}", token=ada)
@@ -213,9 +229,8 @@ async def test_a_request_id_comes_back_unless_it_is_strange(http: GraphQLHttp, s
 async def test_a_failure_outside_the_resolvers_is_masked_too(
     http: GraphQLHttp, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site.tokens.broken = True
+    site.tokens.failure = RuntimeError("secret of the house")
     response = await http.post("{hello}")
-    site.tokens.broken = False
     assert (response.status_code, code(response)) == (500, "INTERNAL")
     assert "secret" not in response.text
     assert "secret of the house" in caplog.text

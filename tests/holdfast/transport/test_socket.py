@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
+from domain.errors import Unavailable
 from tests.clients import Closed, Completed, Failed, GraphQLSocket
 from tests.holdfast.transport.conftest import Site, serving
 from tests.holdfast.transport.toy import until
@@ -32,6 +33,7 @@ async def test_another_protocol_is_closed_with_4406(site: Site, subprotocol: str
         assert connection.close_code == 4406
 
 
+@pytest.mark.feature("S2.31")
 async def test_a_page_from_elsewhere_does_not_get_in(site: Site) -> None:
     for origin in ("https://evil.example", "null"):
         with pytest.raises(InvalidStatus) as refused:
@@ -146,6 +148,7 @@ async def test_a_ping_is_answered_and_a_pong_is_not(site: Site) -> None:
         assert await socket.answer() == {"type": "pong"}
 
 
+@pytest.mark.feature("S3.15")
 async def test_queries_and_mutations_run_over_the_socket_too(site: Site) -> None:
     site.house.gate.set()
     async with await site.socket() as socket:
@@ -355,14 +358,18 @@ async def test_a_token_runs_out_on_a_reader_that_never_reads_too(site: Site) -> 
 async def test_a_failure_of_the_house_is_closed_with_1011_and_no_secret(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site.tokens.broken = True
-    try:
-        with pytest.raises(Closed) as closed:
-            await site.socket()
-    finally:
-        site.tokens.broken = False
+    site.tokens.failure = RuntimeError("secret of the house")
+    with pytest.raises(Closed) as closed:
+        await site.socket()
     assert (closed.value.code, closed.value.reason) == (1011, "Internal error")
     assert "secret of the house" in caplog.text
+
+
+async def test_who_cannot_be_judged_now_may_come_again(site: Site) -> None:
+    site.tokens.failure = Unavailable("The database does not answer.")
+    with pytest.raises(Closed) as closed:
+        await site.socket()
+    assert closed.value.code == 1013
 
 
 async def test_a_server_that_goes_away_says_so_and_ends_in_time() -> None:

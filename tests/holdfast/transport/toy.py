@@ -84,7 +84,7 @@ class Tokens:
     known: dict[str, tuple[UUID, UUID, datetime]] = field(default_factory=dict)
     ada: UUID = field(default_factory=uuid4)
     bob: UUID = field(default_factory=uuid4)
-    broken: bool = False
+    failure: Exception | None = None
 
     def new(self, user: UUID, lives: float = 1800, session: UUID | None = None) -> str:
         token = uuid4().hex
@@ -95,8 +95,8 @@ class Tokens:
         return self.known[token][1]
 
     async def authenticate(self, authorization: str | None, address: str, request_id: str) -> Viewer:
-        if self.broken:
-            raise RuntimeError("secret of the house")
+        if self.failure is not None:
+            raise self.failure
         if authorization is None:
             return Viewer(address, request_id)
         user, session, expires = self.known.get(authorization.removeprefix("Bearer "), (None, None, None))
