@@ -36,15 +36,15 @@ taken AS (
   INSERT INTO allocation AS a (schedule_id, seat, status, held_until, reservation_id)
   SELECT $2, seat, 'HELD', $11, $1 FROM unnest($6::smallint[]) AS seat ORDER BY seat
   ON CONFLICT (schedule_id, seat) DO UPDATE
-    SET status = 'HELD', held_until = excluded.held_until, reservation_id = excluded.reservation_id, booking_id = NULL
+    SET held_until = excluded.held_until, reservation_id = excluded.reservation_id
     WHERE a.status = 'HELD' AND a.held_until <= $10
   RETURNING 1
 )
 SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM bumped)
 """
 
-RESERVATION_COLUMNS = """r.id, r.schedule_id, r.organization_id, r.account_id, r.seats, r.total_amount, r.total_currency,
-  r.ttl, r.created_at, r.expires_at, r.extensions, r.contact_name, r.contact_email, r.contact_phone, r.version,
+RESERVATION_COLUMNS = """r.id, r.schedule_id, r.organization_id, r.account_id, r.seats, r.total_amount,
+  r.total_currency, r.ttl, r.created_at, r.expires_at, r.extensions, r.contact_name, r.contact_email, r.contact_phone, r.version,
   clock_timestamp() AS now,
   CASE WHEN r.status = 'ACTIVE' AND r.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE r.status END AS status"""
 

@@ -12,7 +12,8 @@ from domain.events import Event, LoggedEvent, Position, Stream
 from domain.viewer import Viewer
 
 _APPEND = """
-INSERT INTO event (stream, stream_id, version, type, at, actor, actor_id, organization_id, account_id, resource_id, data)
+INSERT INTO event (stream, stream_id, version, type, at, actor, actor_id, organization_id, account_id, resource_id,
+  data)
 SELECT stream, stream_id, version, type, at, $9, $10, organization_id, account_id, resource_id, data::jsonb
 FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[],
             $6::uuid[], $7::uuid[], $8::uuid[], $11::text[])

@@ -72,7 +72,7 @@ async def version(dsn: str) -> str | None:
     try:
         if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
             return None
-        found: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608
+        found: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}")
         return found
     finally:
         await connection.close()

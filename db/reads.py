@@ -42,17 +42,17 @@ FROM allocation a WHERE a.schedule_id = ANY ($1::uuid[]) AND {_LIVE}
 """
 # Schedule and seats from one snapshot: a version and the seats that it stands for.
 _BOARD = """
-SELECT s.*, clock_timestamp() AS now, a.seats, a.states, a.untils, a.reservations, a.bookings
-FROM schedule s LEFT JOIN LATERAL (
+SELECT c.now, s.*, a.seats, a.states, a.untils, a.reservations, a.bookings
+FROM (SELECT clock_timestamp() AS now) c LEFT JOIN schedule s ON {which} LEFT JOIN LATERAL (
   SELECT array_agg(a.seat) AS seats, array_agg(a.status) AS states, array_agg(a.held_until) AS untils,
          array_agg(a.reservation_id) AS reservations, array_agg(a.booking_id) AS bookings
-  FROM allocation a WHERE a.schedule_id = s.id AND (a.status <> 'HELD' OR a.held_until > clock_timestamp())
-) a ON true
+  FROM allocation a WHERE a.schedule_id = s.id AND (a.status <> 'HELD' OR a.held_until > c.now)
+) a ON true ORDER BY s.starts_at
 """
-_BOARD_OF_SCHEDULE = f"{_BOARD} WHERE s.id = $1"
-_BOARD_OF_RESOURCE = f"""{_BOARD}
-WHERE s.resource_id = $1 AND s.starts_at >= $2 AND s.starts_at < $3 AND s.status <> 'CANCELLED' ORDER BY s.starts_at
-"""
+_BOARD_OF_SCHEDULE = _BOARD.format(which="s.id = $1")
+_BOARD_OF_RESOURCE = _BOARD.format(
+    which="s.resource_id = $1 AND s.starts_at >= $2 AND s.starts_at < $3 AND s.status <> 'CANCELLED'"
+)
 _ORGANIZATIONS = """
 SELECT * FROM organization WHERE $2::text IS NULL OR (name, id) > ($2, $3::uuid) ORDER BY name, id LIMIT $1
 """
@@ -251,11 +251,11 @@ class Reads:
 
     async def board(self, schedule_id: UUID) -> Board:
         """One schedule with its seats."""
-        return _board(await self._fetch(_BOARD_OF_SCHEDULE, schedule_id), datetime.min)
+        return _board(await self._fetch(_BOARD_OF_SCHEDULE, schedule_id))
 
     async def board_of_resource(self, resource_id: UUID, start: datetime, end: datetime) -> Board:
         """What a resource runs in [start, end), with the seats."""
-        return _board(await self._fetch(_BOARD_OF_RESOURCE, resource_id, start, end), start)
+        return _board(await self._fetch(_BOARD_OF_RESOURCE, resource_id, start, end))
 
     async def event_by_id(self, event_id: UUID) -> LoggedEvent | None:
         """One event of the log, by the number in its id."""
@@ -279,9 +279,11 @@ def _page(
     return Page([(key(row), made(row)) for row in found[:first]], len(found) > first)
 
 
-def _board(found: list[asyncpg.Record], now: datetime) -> Board:
+def _board(found: list[asyncpg.Record]) -> Board:
+    """At least one row, which has the clock; without an id there is no schedule."""
+    there = [row for row in found if row["id"]]
     return Board(
-        schedules=[rows.schedule(row) for row in found],
-        taken={row["id"]: rows.allocations(row) for row in found},
-        now=found[0]["now"] if found else now,
+        schedules=[rows.schedule(row) for row in there],
+        taken={row["id"]: rows.allocations(row) for row in there},
+        now=found[0]["now"],
     )

@@ -11,7 +11,7 @@ import structlog
 from db.accounts import Accounts
 from db.catalogue import Catalogue
 from db.engine import Connection, Pool
-from db.failures import GONE, meaning
+from db.failures import GONE, NotApplied, meaning
 from db.keys import Keys
 from db.layouts import Layouts
 from db.ledger import Ledger
@@ -86,7 +86,9 @@ class Database:
             told = meaning(error)
             if told is None:
                 raise
-            if isinstance(told, Unavailable):
+            if isinstance(error, NotApplied):
+                log.error("transaction.guarded", why=str(error))
+            elif isinstance(told, Unavailable):
                 log.warning("transaction.failed", error=type(error).__name__)
             raise told from error
         finally:

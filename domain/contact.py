@@ -23,7 +23,7 @@ class Contact:
     phone: str | None = None
 
     def or_else(self, other: Contact) -> Contact:
-        """This contact, with what it lacks taken from ``other``."""
+        """The contact with what it lacks taken from ``other``."""
         return Contact(self.name or other.name, self.email or other.email, self.phone or other.phone)
 
 

@@ -132,7 +132,10 @@ class Curation:
         return await self.once.run(viewer, "saveResource", request, key, work, _resource)
 
     async def save_offering(self, viewer: Viewer, request: SaveOffering, key: str | None = None) -> Offering:
-        """Add or replace an offering. Open schedules keep their price. Raises InvalidInput, NotFound, IdempotencyMismatch."""
+        """Add or replace an offering. Open schedules keep their price.
+
+        Raises InvalidInput, NotFound, IdempotencyMismatch.
+        """
 
         async def work(tx: Transaction) -> Offering:
             organization = await _organization(tx, viewer, request.organization_id)

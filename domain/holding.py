@@ -100,7 +100,7 @@ def must_find(
 
 
 def hold_until(terms: Terms, at: datetime) -> datetime:
-    """When a hold taken or extended at ``at`` ends: after the offering's time, at the schedule's start at the latest."""
+    """When a hold taken or extended at ``at`` ends: after the offering's time, at the latest when it starts."""
     return min(at + terms.reservation_ttl, terms.start)
 
 

@@ -16,6 +16,6 @@ class Housekeeping:
     begin: Begin
 
     async def sweep(self) -> int:
-        """Drop up to 1,000 idempotency keys older than 24 hours; how many were dropped."""
+        """Drop up to 1,000 each of old idempotency keys, sessions and counters; how many were dropped."""
         async with self.begin(None) as tx:
-            return await tx.keys.forget(BATCH)
+            return await tx.keys.forget(BATCH) + await tx.accounts.forget(BATCH)

@@ -39,7 +39,7 @@ class BookingStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Seats (indexes, ascending) held for somebody until ``expires_at``; ``now`` is the database's clock as it was read."""
+    """Seats (indexes, ascending) held until ``expires_at``; ``now`` is the database's clock when it was read."""
 
     id: UUID
     schedule_id: UUID
@@ -116,7 +116,7 @@ class Hold:
 
 
 class Ledger(Protocol):
-    """Seats, reservations and bookings. Each write is one statement, and fails the transaction rather than half apply."""
+    """Seats, reservations and bookings. Each write is one statement, which applies whole or fails the transaction."""
 
     async def terms(self, schedule_id: UUID) -> Terms | None:
         """What reserving needs to know of a schedule, or None if there is none."""

@@ -88,8 +88,7 @@ def _run(work: Awaitable[None]) -> None:
 
 def _in_words(error: BaseException, settings: Settings) -> list[str] | None:
     """What to say of a failure that an operator can mend; None for a defect of ours."""
-    import asyncpg
-
+    from db.probe import in_words
     from domain.errors import Unavailable
     from holdfast.postgres import PostgresFailed, PostgresMissing
 
@@ -98,17 +97,10 @@ def _in_words(error: BaseException, settings: Settings) -> list[str] | None:
             return [str(error)]
         case SettingsRefused():
             return error.lines
-        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
-            return ["The database refuses the user or password in HOLDFAST_DATABASE_URL."]
-        case asyncpg.InvalidCatalogNameError():
-            return ["The database named in HOLDFAST_DATABASE_URL does not exist: create it first."]
-        case asyncpg.InsufficientPrivilegeError():
-            return [f"The database role may not do this: {error}."]
-        case asyncpg.PostgresError():
-            return [f"The database says: {error}."]
-        case PermissionError() | FileNotFoundError() | OSError():
-            return [f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")]
-    return None
+    words = in_words(error)
+    if words is None and isinstance(error, OSError):
+        words = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    return [words] if words else None
 
 
 def _give_up(lines: Sequence[str], code: int) -> None:

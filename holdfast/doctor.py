@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from pathlib import Path
 from holdfast.settings import Settings
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-OLDEST_POSTGRES = 15_00_00
 
 
 async def examine(settings: Settings, say: Callable[[str], None]) -> bool:
@@ -26,31 +24,26 @@ async def examine(settings: Settings, say: Callable[[str], None]) -> bool:
 
 
 async def _database(settings: Settings, say: Callable[[str], None]) -> bool:
-    import asyncpg
-
     from db.migrate import HEAD, version
+    from db.probe import OLDEST, postgres_release
     from holdfast.commands import database
 
     try:
         async with database(settings) as dsn:
-            connection = await asyncpg.connect(dsn, timeout=5)
-            try:
-                number = int(await connection.fetchval("SHOW server_version_num"))
-            finally:
-                await connection.close()
+            release = await postgres_release(dsn)
             found = await version(dsn)
     except Exception as error:  # whatever it is, it is what is wrong
         say(f"wrong     database: {type(error).__name__}: {error}")
         return False
-    if number < OLDEST_POSTGRES:
-        say(f"wrong     database: PostgreSQL {number // 10000} is too old; 15 or newer is needed")
+    if release < OLDEST:
+        say(f"wrong     database: PostgreSQL {release} is too old; 15 or newer is needed")
         return False
     if found != HEAD:
         say(
             f"wrong     database: schema {found or 'missing'}, this version needs {HEAD}: run `holdfast migrate`"
         )
         return settings.embedded
-    say(f"fine      database: PostgreSQL {number // 10000}, schema {found}")
+    say(f"fine      database: PostgreSQL {release}, schema {found}")
     return True
 
 
@@ -58,16 +51,13 @@ async def _broker(settings: Settings, say: Callable[[str], None]) -> bool:
     if settings.redis_url is None:
         say("fine      broker: in this process; several processes need HOLDFAST_REDIS_URL")
         return True
-    from redis.asyncio import Redis
+    from db.probe import redis_answers
 
-    client = Redis.from_url(settings.redis_url, socket_connect_timeout=3, socket_timeout=3)
     try:
-        await asyncio.wait_for(client.ping(), 5)
+        await redis_answers(settings.redis_url)
     except Exception as error:  # whatever it is, it is what is wrong
         say(f"wrong     broker: {type(error).__name__}; is Redis running at HOLDFAST_REDIS_URL?")
         return False
-    finally:
-        await client.aclose()
     say("fine      broker: Redis answers")
     return True
 

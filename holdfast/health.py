@@ -7,7 +7,7 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from db.migrate import HEAD, VERSION_TABLE
+from db.probe import is_current
 from holdfast.wiring import App
 
 PATIENCE = 2.0
@@ -41,7 +41,6 @@ class Health:
     async def _database(self) -> bool:
         try:
             async with asyncio.timeout(PATIENCE):
-                version = await self._app.pool.fetchval(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608
+                return await is_current(self._app.pool)
         except Exception:  # whatever it is, the answer is no
             return False
-        return bool(version == HEAD)

@@ -171,7 +171,7 @@ class World:
         return (await self.app.services.curation.open_schedules(staff, request)).schedules
 
     async def departure(self, *, seats: int = 40, days_ahead: int = 7, **terms: Any) -> Departure:
-        """A departure on sale of a new organization, with ``seats`` seats four in a row (or all in one row if fewer)."""
+        """A departure on sale of a new organization; four seats a row, or all in one if that does not come out."""
         organization = await self.organization()
         staff = await self.member(organization)
         rows, columns = (seats // 4, 4) if seats % 4 == 0 else (1, seats)

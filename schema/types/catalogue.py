@@ -115,7 +115,8 @@ class SeatCategoryInput:
 
 
 @strawberry.input(
-    description="rows x columns named A1, A2 ... with what differs listed; or one seat for a room, a device or a person."
+    description="rows x columns named A1, A2 ... with what differs listed; "
+    "or one seat for a room, a device or a person."
 )
 class SeatLayoutInput:
     """A seat map as staff describe it."""

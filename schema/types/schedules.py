@@ -142,7 +142,8 @@ class ScheduleSearch:
 
 
 @strawberry.input(
-    description="Opens schedules for sale; a series is given by its local starts, so 08:00 stays 08:00 over a clock change."
+    description="Opens schedules for sale; a series is given by its local starts, "
+    "so 08:00 stays 08:00 over a clock change."
 )
 class OpenSchedulesInput:
     """A series."""

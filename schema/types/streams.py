@@ -46,7 +46,8 @@ class SeatChange:
 
 
 @strawberry.type(
-    description="One or more changes of one schedule; changes that wait for a slow reader are merged, newest state wins."
+    description="One or more changes of one schedule; "
+    "changes that wait for a slow reader are merged, newest state wins."
 )
 class SeatDelta(StreamMessage):
     """What changed."""
