@@ -14,7 +14,15 @@ from websockets.http11 import Request
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Lets the application drop a connection whose peer does not read: closing would wait for it for ever."""
+    """Lets go of a connection whose peer does not read: to close it would be to wait for ever."""
+
+    farewell = 20.0
+    """Seconds that a peer has, after the keep-alive time, to take an answer."""
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, and soon drop one that is idle because nobody takes its answer."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(self.farewell, self.transport.abort)
 
     def on_message_begin(self) -> None:
         """Begin a request."""

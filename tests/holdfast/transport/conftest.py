@@ -76,6 +76,7 @@ async def serving(may_introspect: Callable[[Viewer], bool] = _signed_in) -> Asyn
         log_config=None,
         lifespan="off",
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=1,
     )
     server = Server(config, transport.drain)
     running = asyncio.create_task(server.serve())

@@ -13,8 +13,10 @@ import pytest
 
 from domain.errors import RateLimited, Unavailable
 from holdfast.transport.accept import EVENT_STREAM, GRAPHQL_RESPONSE, JSON
+from holdfast.transport.server import HttpProtocol
 from tests.clients import GraphQLHttp
 from tests.holdfast.transport.conftest import Site
+from tests.holdfast.transport.toy import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -259,6 +261,21 @@ async def test_a_mutation_goes_on_when_its_caller_leaves(site: Site) -> None:
     await leave_during(site, "mutation{write}", "write started")
     site.house.gate.set()
     await site.house.reached("write finished")
+
+
+async def test_a_caller_who_never_reads_is_dropped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    await site.connections_gone()
+    monkeypatch.setattr(HttpProtocol, "farewell", 0.1)
+    fields = " ".join(f"a{number}: hello(name: $n)" for number in range(100))
+    body = json.dumps(
+        {"query": f"query($n: String!){{{fields}}}", "variables": {"n": "x" * 200_000}}
+    ).encode()
+    _, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=1024)
+    head = f"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ncontent-length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    await until(lambda: bool(site.server.server_state.connections))
+    await site.connections_gone()
+    writer.close()
 
 
 async def test_a_caller_who_left_in_this_very_turn_is_no_failure(
