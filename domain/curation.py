@@ -118,6 +118,7 @@ class Curation:
     """The use cases, for staff and admins of the organization; everybody else is refused with Forbidden."""
 
     once: Once
+    default_max_seats: int = DEFAULT_MAX_SEATS
 
     async def save_resource(self, viewer: Viewer, request: SaveResource, key: str | None = None) -> Resource:
         """Add or replace a resource. A changed seat map becomes a new layout; open schedules keep theirs.
@@ -139,7 +140,7 @@ class Curation:
 
         async def work(tx: Transaction) -> Offering:
             organization = await _organization(tx, viewer, request.organization_id)
-            return await _save_offering(tx, organization, request)
+            return await _save_offering(tx, organization, request, self.default_max_seats)
 
         return await self.once.run(viewer, "saveOffering", request, key, work, _offering)
 
@@ -216,7 +217,9 @@ async def _existing_resource(
     return found
 
 
-async def _save_offering(tx: Transaction, organization: Organization, request: SaveOffering) -> Offering:
+async def _save_offering(
+    tx: Transaction, organization: Organization, request: SaveOffering, default_max_seats: int
+) -> Offering:
     before = await tx.catalogue.offering(request.id) if request.id else None
     if request.id and (before is None or before.organization_id != organization.id):
         raise NotFound("This organization has no such offering.", ("id",))
@@ -228,7 +231,7 @@ async def _save_offering(tx: Transaction, organization: Organization, request: S
         mode=request.mode,
         price=request.price,
         reservation_ttl=_between(request.reservation_ttl or DEFAULT_TTL, TTL_RANGE, ("reservationTtl",)),
-        max_seats=_max_seats(request.max_seats),
+        max_seats=_max_seats(default_max_seats if request.max_seats is None else request.max_seats),
         origin=_optional_text(request.origin, ("origin",)),
         destination=_optional_text(request.destination, ("destination",)),
         distance_km=_distance(request.distance_km),
@@ -411,8 +414,7 @@ def _between(value: timedelta, ends: tuple[timedelta, timedelta], path: tuple[st
     return value
 
 
-def _max_seats(given: int | None) -> int:
-    most = DEFAULT_MAX_SEATS if given is None else given
+def _max_seats(most: int) -> int:
     if not 1 <= most <= MAX_SEATS_PER_RESERVATION:
         raise InvalidInput(
             f"1 to {MAX_SEATS_PER_RESERVATION} seats a reservation.", ("maxSeatsPerReservation",)

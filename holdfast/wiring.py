@@ -66,7 +66,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             feed=feed,
             guests=guests,
             accounts=identity.accounts,
-            curation=Curation(once),
+            curation=Curation(once, settings.max_seats_per_reservation),
             reservations=reservations,
             bookings=Bookings(once, reservations),
         )

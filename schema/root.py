@@ -12,6 +12,7 @@ import resolvers.reservations
 import resolvers.schedules
 import resolvers.server
 import resolvers.streams
+from schema.descriptions import describe
 from schema.refusals import TOLD
 from schema.scalars import SCALARS
 from schema.types import refusals
@@ -69,11 +70,13 @@ class Subscription:
     events = strawberry.subscription(resolvers.streams.events)
 
 
-schema = strawberry.Schema(
-    query=Query,
-    mutation=Mutation,
-    subscription=Subscription,
-    types=[refusals.PortalUnavailable],
-    config=StrawberryConfig(scalar_map=SCALARS),
-    exception_handlers=TOLD,
+schema = describe(
+    strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[refusals.PortalUnavailable],
+        config=StrawberryConfig(scalar_map=SCALARS),
+        exception_handlers=TOLD,
+    )
 )

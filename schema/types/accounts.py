@@ -38,9 +38,9 @@ class Membership:
         return cls(organization=Organization.of(value.organization), role=value.role)
 
 
-@strawberry.type(description="A person with an account. Nobody sees another's.")
+@strawberry.type
 class User(Node):
-    """Somebody who signed in."""
+    """A person with an account. Nobody sees another's."""
 
     email: str
     name: str | None
@@ -67,9 +67,9 @@ class User(Node):
         )
 
 
-@strawberry.type(description="Keep both tokens where other origins cannot read them, and out of URLs.")
+@strawberry.type
 class Session:
-    """A caller who signed in."""
+    """Keep both tokens where other origins cannot read them, and out of URLs."""
 
     access_token: str = strawberry.field(description="A JWT (RS256); send it as `Authorization: Bearer ...`.")
     access_token_expires_at: datetime

@@ -27,11 +27,9 @@ BookingMode = domain.BookingMode
 strawberry.enum(BookingMode, description="How an offering is sold.")
 
 
-@strawberry.type(
-    description="A bus, a lab bench, a stylist. It never runs two schedules at overlapping times."
-)
+@strawberry.type
 class Resource(Node):
-    """What schedules run on."""
+    """A bus, a lab bench, a stylist. It never runs two schedules at overlapping times."""
 
     kind: ResourceKind
     name: str
@@ -65,9 +63,9 @@ class Resource(Node):
         )
 
 
-@strawberry.type(description="What is sold: the Mumbai-Pune night bus, a bench hour, a root re-twist.")
+@strawberry.type
 class Offering(Node):
-    """Terms of sale."""
+    """What is sold: the Mumbai-Pune night bus, a bench hour, a root re-twist."""
 
     name: str
     description: str | None
@@ -114,12 +112,11 @@ class SeatCategoryInput:
     accessible: bool = False
 
 
-@strawberry.input(
-    description="rows x columns named A1, A2 ... with what differs listed; "
-    "or one seat for a room, a device or a person."
-)
+@strawberry.input
 class SeatLayoutInput:
-    """A seat map as staff describe it."""
+    """rows x columns named A1, A2 ... with what differs listed; or one seat for a room, a device or a
+    person.
+    """
 
     rows: int
     columns: int

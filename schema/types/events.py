@@ -60,11 +60,9 @@ def _foreign() -> BadRequest:
     return BadRequest("`after` is not a cursor of this subscription; take one from its messages.")
 
 
-@strawberry.type(
-    description="One durable log. Types are dotted: reservation.created, booking.confirmed, automation.updated ..."
-)
+@strawberry.type
 class Event(Node):
-    """What happened."""
+    """One durable log. Types are dotted: reservation.created, booking.confirmed, automation.updated ..."""
 
     cursor: Cursor
     type: str

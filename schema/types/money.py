@@ -38,9 +38,9 @@ class MoneyInput:
         return domain.Money(self.amount, self.currency)
 
 
-@strawberry.type(description="Half-open [start, end), as instants and on the wall clock of timeZone.")
+@strawberry.type
 class TimeRange:
-    """When something happens."""
+    """Half-open [start, end), as instants and on the wall clock of timeZone."""
 
     start: datetime
     end: datetime

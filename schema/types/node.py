@@ -5,8 +5,8 @@ from __future__ import annotations
 import strawberry
 
 
-@strawberry.interface(description="Anything that can be found again by its id.")
+@strawberry.interface
 class Node:
-    """The Relay interface."""
+    """Anything that can be found again by its id."""
 
     id: strawberry.ID

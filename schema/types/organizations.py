@@ -12,9 +12,9 @@ from schema.scalars import CurrencyCode, TimeZone
 from schema.types.node import Node
 
 
-@strawberry.type(description="Who sells: a bus operator, a lab, a salon.")
+@strawberry.type
 class Organization(Node):
-    """What everything that can be booked belongs to."""
+    """Who sells: a bus operator, a lab, a salon."""
 
     name: str
     slug: str

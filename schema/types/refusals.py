@@ -13,9 +13,9 @@ RefusalCode = Code
 strawberry.enum(RefusalCode, name="RefusalCode", description="What a program may act on.")
 
 
-@strawberry.interface(description="Whatever a mutation answers in place of what was asked for.")
+@strawberry.interface
 class Refusal:
-    """Says no, why, and what to do."""
+    """Whatever a mutation answers in place of what was asked for."""
 
     code: RefusalCode
     message: str
@@ -32,9 +32,9 @@ class NotFound(Refusal):
     """Nothing of that id that the caller may see."""
 
 
-@strawberry.type(description="Which of the wanted seats are not free, why, and up to five that are.")
+@strawberry.type
 class SeatsUnavailable(Refusal):
-    """Somebody else was first."""
+    """Which of the wanted seats are not free, why, and up to five that are."""
 
     unavailable: list[SeatState]
     alternatives: list[SeatState]

@@ -26,11 +26,9 @@ ScheduleStatus = domain.ScheduleStatus
 strawberry.enum(ScheduleStatus, description="Whether a schedule sells.")
 
 
-@strawberry.type(
-    description="A dated run of an offering on a resource: the 08:00 departure, the 09:00-10:00 slot."
-)
+@strawberry.type
 class Schedule(Node):
-    """What seats are reserved on."""
+    """A dated run of an offering on a resource: the 08:00 departure, the 09:00-10:00 slot."""
 
     price: Money
     version: int = strawberry.field(description="Grows by one with every change of a seat.")
@@ -108,11 +106,9 @@ class Schedule(Node):
         )
 
 
-@strawberry.input(
-    description="Every part that is given must fit; without a date or from, what is yet to come."
-)
+@strawberry.input
 class ScheduleSearch:
-    """What to look for."""
+    """Every part that is given must fit; without a date or from, what is yet to come."""
 
     origin: str | None = None
     destination: str | None = None
@@ -141,12 +137,11 @@ class ScheduleSearch:
         )
 
 
-@strawberry.input(
-    description="Opens schedules for sale; a series is given by its local starts, "
-    "so 08:00 stays 08:00 over a clock change."
-)
+@strawberry.input
 class OpenSchedulesInput:
-    """A series."""
+    """Opens schedules for sale; a series is given by its local starts, so 08:00 stays 08:00 over a clock
+    change.
+    """
 
     offering_id: strawberry.ID
     resource_id: strawberry.ID

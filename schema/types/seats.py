@@ -40,9 +40,9 @@ class Seat:
         )
 
 
-@strawberry.type(description="The fixed part of a seat map; cacheable for ever under its id.")
+@strawberry.type
 class SeatLayout(Node):
-    """A map of seats."""
+    """The fixed part of a seat map; cacheable for ever under its id."""
 
     rows: int
     columns: int

@@ -22,9 +22,9 @@ class StreamMessage:
     at: datetime
 
 
-@strawberry.type(description="Drop what you have: the snapshot that follows is the truth.")
+@strawberry.type
 class Resync(StreamMessage):
-    """The trail is lost."""
+    """Drop what you have: the snapshot that follows is the truth."""
 
     reason: str
 
@@ -36,21 +36,20 @@ class SeatSnapshot(StreamMessage):
     schedules: list[Schedule]
 
 
-@strawberry.type(description="Small on purpose: it is what ten thousand browsers get.")
+@strawberry.type
 class SeatChange:
-    """One seat's new state."""
+    """Small on purpose: it is what ten thousand browsers get."""
 
     label: str
     status: SeatStatus
     held_until: datetime | None
 
 
-@strawberry.type(
-    description="One or more changes of one schedule; "
-    "changes that wait for a slow reader are merged, newest state wins."
-)
+@strawberry.type
 class SeatDelta(StreamMessage):
-    """What changed."""
+    """One or more changes of one schedule; changes that wait for a slow reader are merged, newest state
+    wins.
+    """
 
     schedule_id: strawberry.ID
     version: int
@@ -65,9 +64,9 @@ class ReservationChanged(StreamMessage):
     reservation: Reservation
 
 
-@strawberry.type(description="The newest bookings, up to 100, as they are when the stream begins.")
+@strawberry.type
 class BookingSnapshot(StreamMessage):
-    """Where a stream of bookings begins."""
+    """The newest bookings, up to 100, as they are when the stream begins."""
 
     bookings: list[Booking]
 
