@@ -7,19 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from graphql import (
+    ArgumentNode,
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
+    Visitor,
     parse,
     specified_rules,
     validate,
+    visit,
 )
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from schema.errors import WireError, document_errors
+
+PRIVATE = frozenset({"token", "email"})
+"""Arguments of queries that are secrets or personal."""
 
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
 
@@ -49,10 +55,15 @@ class DocumentRejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A valid document. ``introspection`` lists the places where it asks for the schema itself."""
+    """A valid document.
+
+    ``introspection`` lists the places where it asks for the schema itself. ``private`` if it takes an argument whose
+    value opens somebody's reservation or booking, and so must not stand in a URL.
+    """
 
     tree: DocumentNode
     introspection: Sequence[GraphQLError] = ()
+    private: bool = False
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation of that name, or the only one. Raises DocumentRejected."""
@@ -106,10 +117,11 @@ class Documents:
         )
         if faults:
             raise DocumentRejected(document_errors(faults, "GRAPHQL_VALIDATION_FAILED"))
-        if "__schema" not in text and "__type" not in text:
-            return Document(tree)
-        asking = validate(self.schema, tree, [NoSchemaIntrospectionCustomRule], max_errors=self.limits.errors)
-        return Document(tree, asking)
+        asking: Sequence[GraphQLError] = ()
+        if "__schema" in text or "__type" in text:
+            rules = [NoSchemaIntrospectionCustomRule]
+            asking = validate(self.schema, tree, rules, max_errors=self.limits.errors)
+        return Document(tree, asking, any(name in text for name in PRIVATE) and _takes_private(tree))
 
     def _keep(self, text: str, document: Document) -> None:
         self._kept[text] = document
@@ -117,3 +129,18 @@ class Documents:
         while len(self._kept) > self.limits.kept or self._characters > self.limits.kept_characters:
             forgotten, _ = self._kept.popitem(last=False)
             self._characters -= len(forgotten)
+
+
+def _takes_private(tree: DocumentNode) -> bool:
+    finder = _PrivateArguments()
+    visit(tree, finder)
+    return finder.found
+
+
+class _PrivateArguments(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+
+    def enter_argument(self, node: ArgumentNode, *_: object) -> None:
+        self.found = self.found or node.name.value in PRIVATE

@@ -43,11 +43,12 @@ class OperationContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document that may run, and which of its operations was asked for."""
+    """A document that may run, which of its operations was asked for, and whether it must not stand in a URL."""
 
     tree: DocumentNode
     operation_name: str | None
     kind: OperationType
+    private: bool = False
 
 
 class Executor:
@@ -82,7 +83,8 @@ class Executor:
         known = self._documents.get(document)
         if known.introspection and not allow_introspection:
             raise DocumentRejected(document_errors(known.introspection, "GRAPHQL_VALIDATION_FAILED"))
-        return Prepared(known.tree, operation_name, known.operation(operation_name).operation)
+        kind = known.operation(operation_name).operation
+        return Prepared(known.tree, operation_name, kind, known.private)
 
     async def execute(self, prepared: Prepared, variables: Variables, context: OperationContext) -> Result:
         """Run a query or a mutation. Never raises; unexpected failures are masked and logged."""
