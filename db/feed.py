@@ -51,6 +51,8 @@ WHERE (xid, id) > ($1::text::xid8, $2) AND (xid, id) <= ($3::text::xid8, $4)
 ORDER BY event.xid, id LIMIT $11
 """
 
+END = Position(2**62, 0)
+
 log = structlog.get_logger("holdfast.feed")
 
 
@@ -99,6 +101,7 @@ class Feed:
         self._streams: defaultdict[UUID, set[Mailbox]] = defaultdict(set)
         self._followers: defaultdict[UUID, set[Mailbox]] = defaultdict(set)
         self._taps: list[Callable[[LoggedEvent], None]] = []
+        self._turn = asyncio.Event()
         self.epoch = UUID(int=0)
         self.settled = Position(0, 0)
         self.healthy = False
@@ -156,6 +159,8 @@ class Feed:
             if not self.healthy:
                 log.info("feed.found")
             self.healthy = True
+        turned, self._turn = self._turn, asyncio.Event()
+        turned.set()
 
     def _hand_out(self, event: LoggedEvent, *, settled: bool) -> None:
         for mailbox in self._streams.get(event.stream_id, ()):
@@ -179,6 +184,12 @@ class Feed:
         """Hear each event that is meant, in the order of the log."""
         with _registered(Mailbox(audience), self._followers, audience.keys) as mailbox:
             yield mailbox
+
+    async def turn(self) -> None:
+        """Wait until the log has been read once more."""
+        turn = self._turn
+        self._wake.set()
+        await turn.wait()
 
     def tap(self, heard: Callable[[LoggedEvent], None]) -> None:
         """Let ``heard`` know every event, at least once."""
@@ -212,6 +223,10 @@ class Feed:
             limit,
         )
         return [logged(row) for row in rows]
+
+    async def goes_beyond(self, audience: Audience, place: Position) -> bool:
+        """Whether anything for an audience is committed after a place, settled or not."""
+        return bool(await self.log_after(audience, place, END, 1))
 
     async def log_start(self) -> Position:
         """Everything after this place is still in the log."""

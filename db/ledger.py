@@ -44,8 +44,8 @@ SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM bumped)
 """
 
 RESERVATION_COLUMNS = """r.id, r.schedule_id, r.organization_id, r.account_id, r.seats, r.total_amount,
-  r.total_currency, r.ttl, r.created_at, r.expires_at, r.extensions, r.contact_name, r.contact_email, r.contact_phone, r.version,
-  clock_timestamp() AS now,
+  r.total_currency, r.ttl, r.created_at, r.expires_at, r.extensions, r.contact_name, r.contact_email, r.contact_phone,
+  r.version, clock_timestamp() AS now,
   CASE WHEN r.status = 'ACTIVE' AND r.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE r.status END AS status"""
 
 _RESERVATION = f"SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE r.id = $1"

@@ -21,6 +21,9 @@ from domain.errors import Unavailable
 from domain.events import Event
 from domain.viewer import Viewer
 
+LOGGED = 10
+"""How many events of one transaction the line about it names."""
+
 log = structlog.get_logger("holdfast.database")
 
 
@@ -95,6 +98,9 @@ class Database:
             await self._pool.release(connection)
         if work.events:
             self._committed()
+            log.info(
+                "committed", events=[f"{e.type} {e.stream_id} {e.version}" for e in work.events[:LOGGED]]
+            )
 
     async def _begun(self) -> Connection:
         """A connection with a transaction begun on it; one that turns out to be dead is dropped."""

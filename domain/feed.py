@@ -81,8 +81,14 @@ class Feed(Protocol):
     ) -> Sequence[LoggedEvent]:
         """What the log has for an audience after a place, up to and with another, in order."""
 
+    async def goes_beyond(self, audience: Audience, place: Position) -> bool:
+        """Whether anything for an audience is committed after a place, settled or not."""
+
     async def log_start(self) -> Position:
         """Everything after this place is still in the log."""
+
+    async def turn(self) -> None:
+        """Wait until the log has been read once more."""
 
     def tap(self, heard: Callable[[LoggedEvent], None]) -> None:
         """Let ``heard`` know every event, at least once, in no certain order."""

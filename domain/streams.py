@@ -11,6 +11,7 @@ from domain.events import LoggedEvent, Position
 from domain.feed import Audience, Feed, Mailbox
 
 PAGE = 500
+ATTEMPTS = 20
 
 State = TypeVar("State")
 Place = TypeVar("Place", int, Position)
@@ -120,7 +121,8 @@ async def follow_log(
             yield Lost(GONE, now)
             after = None
         if after is None and snapshot is not None:
-            yield Snapshot(await snapshot(), now)
+            state, now = await _at_rest(feed, audience, snapshot)
+            yield Snapshot(state, now)
         place = now if after is None else after
         if place < now:
             async for happened in _between(feed, audience, place, now):
@@ -128,6 +130,24 @@ async def follow_log(
             place = now
         async for happened in _live(feed, audience, mailbox, place):
             yield happened
+
+
+async def _at_rest(
+    feed: Feed, audience: Audience, snapshot: Callable[[], Awaitable[State]]
+) -> tuple[State, Position]:
+    """A snapshot that has everything up to a place and nothing after it, so that the place is its cursor.
+
+    What was committed but not settled when the snapshot was read would be told again after it. While there is such a
+    thing, let it settle and read anew; where they never cease to come, a watcher is told some twice rather than none.
+    """
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            await feed.turn()
+        place = feed.settled
+        state = await snapshot()
+        if not await feed.goes_beyond(audience, place):
+            break
+    return state, place
 
 
 async def _live(

@@ -8,15 +8,12 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 
 from holdfast.settings import Settings, SettingsRefused, load_settings
+from holdfast.terminal import CommandFailed
 
 REFUSED = 2
 FAILED = 1
 
 Command = Callable[[Settings, argparse.Namespace], Awaitable[None]]
-
-
-class CommandFailed(Exception):
-    """What a person at the terminal is to read, in one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,35 +6,12 @@ import argparse
 import asyncio
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
+from holdfast.database import database
 from holdfast.settings import Settings
+from holdfast.terminal import CommandFailed, say
 
 SERVE_BACKLOG = 2048
-
-
-def say(line: str) -> None:
-    """Tell the operator, at once and apart from what a command prints as its result."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the terminal is whom this is for
-
-
-@asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[str]:
-    """Where the database is; the embedded one is started, or adopted, and stopped on the way out."""
-    if settings.database_url is not None:
-        yield settings.database_url
-        return
-    from holdfast.postgres import EmbeddedPostgres
-
-    say("Starting PostgreSQL ...")
-    postgres = EmbeddedPostgres(settings.data_dir)
-    dsn = await asyncio.to_thread(postgres.start)
-    try:
-        yield dsn
-    finally:
-        await asyncio.to_thread(postgres.stop)
 
 
 async def serve(settings: Settings, asked: argparse.Namespace) -> None:
@@ -116,7 +93,6 @@ async def migrate(settings: Settings, asked: argparse.Namespace) -> None:
 
 async def seed(settings: Settings, asked: argparse.Namespace) -> None:
     """Fill an empty database with demo data."""
-    from holdfast.cli import CommandFailed
     from holdfast.demo import fill, is_empty
     from holdfast.wiring import wire
 
@@ -132,7 +108,6 @@ async def seed(settings: Settings, asked: argparse.Namespace) -> None:
 
 async def doctor(settings: Settings, asked: argparse.Namespace) -> None:
     """Look at everything that serving needs."""
-    from holdfast.cli import CommandFailed
     from holdfast.doctor import examine
 
     if not await examine(settings, say):
@@ -168,7 +143,6 @@ async def _prepared(settings: Settings, dsn: str) -> None:
 
 async def _must_be_migrated(dsn: str) -> None:
     from db.migrate import HEAD, version
-    from holdfast.cli import CommandFailed
 
     found = await version(dsn)
     if found != HEAD:
@@ -178,8 +152,6 @@ async def _must_be_migrated(dsn: str) -> None:
 
 def _listening(settings: Settings) -> socket.socket:
     """A listening socket. Raises CommandFailed where the address or port cannot be had."""
-    from holdfast.cli import CommandFailed
-
     try:
         family, _, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from holdfast.database import database
 from holdfast.settings import Settings
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -26,7 +27,6 @@ async def examine(settings: Settings, say: Callable[[str], None]) -> bool:
 async def _database(settings: Settings, say: Callable[[str], None]) -> bool:
     from db.migrate import HEAD, version
     from db.probe import OLDEST, postgres_release
-    from holdfast.commands import database
 
     try:
         async with database(settings) as dsn:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
+from strawberry.types.field import StrawberryField
+
 from domain import errors
 from schema.types import refusals as types
 from schema.types.seats import SeatState
+
+log = structlog.get_logger("holdfast.refusals")
 
 
 class _Told:
@@ -17,8 +22,9 @@ class _Told:
         self.exception_type = refusal
         self.error_type = told_as
 
-    def handle(self, exception: errors.Refusal, *, field: object, info: object) -> types.Refusal:
-        """The refusal as a GraphQL value."""
+    def handle(self, exception: errors.Refusal, *, field: StrawberryField, info: object) -> types.Refusal:
+        """The refusal as a GraphQL value; what was refused, and why, goes into the log."""
+        log.info("refused", field=field.name, code=str(exception.code))
         return self.error_type(
             code=exception.code,
             message=exception.message,
