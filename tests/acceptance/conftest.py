@@ -1,0 +1,69 @@
+"""Running processes, shared by the tests of one worker: they are slow to start and made to be shared."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.cluster import Cluster, running_cluster
+from tests.processes import Holdfast
+from tests.servers import PostgresServer
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """What ``make run`` starts, and the people of its demo."""
+
+    process: Holdfast
+    passwords: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return self.process.address
+
+    @property
+    def graphql(self) -> str:
+        return self.process.url
+
+    @property
+    def customer_email(self) -> str:
+        return "customer@demo.example"
+
+    @property
+    def customer_password(self) -> str:
+        return self.passwords["customer"]
+
+
+def reachable_folder(run_dir: Path) -> Path:
+    """A folder that PostgreSQL's account can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="processes-", dir=run_dir))
+    folder.chmod(0o711)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def running_server(run_dir: Path) -> Iterator[RunningServer]:
+    """Give a server with everything in it: embedded PostgreSQL, demo data, a worker."""
+    with Holdfast("serve", reachable_folder(run_dir)) as process:
+        process.ready(60)
+        yield RunningServer(process, process.passwords)
+
+
+@pytest.fixture(scope="session")
+def cluster(run_dir: Path, postgres: PostgresServer) -> Iterator[Cluster]:
+    """Give two servers and a worker on one PostgreSQL and one Redis; leave them as they were found."""
+    with (
+        postgres.database() as database_url,
+        running_cluster(database_url, reachable_folder(run_dir)) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def fresh_folder(run_dir: Path) -> Path:
+    """Give a folder for the processes of one test."""
+    return reachable_folder(run_dir)

@@ -1,0 +1,160 @@
+"""Holdfast as an operator runs it: processes of the real command, and several of them on one database."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
+
+CONSOLE_SCRIPT = (str(Path(sys.executable).with_name("holdfast")),)
+_LISTENS = re.compile(r"^Holdfast listens on (http://\S+)$", re.MULTILINE)
+_PASSWORD = re.compile(r"^  (\w+)@demo\.example +(\S+)$", re.MULTILINE)
+_numbers = itertools.count(1)
+_opener = build_opener(ProxyHandler({}))
+
+
+class Holdfast:
+    """One command, in a process group and a session of its own, as a terminal gives it.
+
+    ``folder`` is where it works and where what it says is kept; ``settings`` are HOLDFAST_* in lower case. Its
+    methods block, but for a moment only: ``ready`` and ``ended`` are for a thread.
+    """
+
+    def __init__(
+        self, command: str, folder: Path, *, program: Sequence[str] = CONSOLE_SCRIPT, **settings: object
+    ) -> None:
+        self.settings = {"port": 0, "data_dir": folder / "data", **settings}
+        self.log = folder / f"{command}-{next(_numbers)}.log"
+        environment = {f"HOLDFAST_{name.upper()}": str(value) for name, value in self.settings.items()}
+        self.started_at = time.monotonic()
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*program, *command.split()],
+                cwd=folder,
+                env=os.environ | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def said(self) -> str:
+        """Everything it has told the terminal, log lines among it."""
+        return self.log.read_text(errors="replace")
+
+    @property
+    def address(self) -> str:
+        """Where it listens: ``http://host:port``."""
+        found = _LISTENS.search(self.said)
+        assert found is not None, self.said
+        return found[1]
+
+    @property
+    def url(self) -> str:
+        """Where its GraphQL is."""
+        return f"{self.address}/graphql"
+
+    @property
+    def passwords(self) -> dict[str, str]:
+        """The demo's passwords as they were printed: customer, provider, staff, admin."""
+        return dict(_PASSWORD.findall(self.said))
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def ready(self, seconds: float = 20) -> Self:
+        """Wait until it serves, or works."""
+        until(lambda: "Ctrl-C stops" in self.said or not self.running, seconds, self._what_it_said)
+        assert self.running, self.said
+        if _LISTENS.search(self.said):
+            until(lambda: self.get("/health/ready")[0] == 200, seconds, self._what_it_said)
+        return self
+
+    def ended(self, seconds: float = 10) -> int:
+        """Wait for its end and give its exit code."""
+        return self._process.wait(seconds)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of one answer; status 0 where nobody answers."""
+        try:
+            with _opener.open(self.address + path, timeout=2) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C: the terminal sends SIGINT to the whole foreground group."""
+        os.killpg(self.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it as a crash would: nothing is tidied up."""
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Stop it, frozen or not; by force if it does not stop by itself."""
+        if self.running:
+            self.thaw()
+            self.interrupt()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _what_it_said(self) -> str:
+        return f"it said:\n{self.said}"
+
+
+def until(happened: Callable[[], bool], seconds: float = 10, otherwise: Callable[[], str] = str) -> None:
+    """Look every 20 ms until something happened. Raises AssertionError after ``seconds``. It blocks."""
+    end = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s; {otherwise()}")
+        time.sleep(0.02)
+
+
+async def eventually(happened: Callable[[], Any], seconds: float = 10) -> None:
+    """The same without blocking; ``happened`` may be a coroutine function."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = happened()
+            if await found if asyncio.iscoroutine(found) else found:
+                return
+            await asyncio.sleep(0.02)
