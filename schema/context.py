@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,8 +44,8 @@ class Context:
     viewer: Viewer
     services: Services
     load: Loaders = field(init=False)
-    _roles: Mapping[UUID, Role] | None = None
-    _now: datetime | None = None
+    _roles: asyncio.Task[Mapping[UUID, Role]] | None = None
+    _now: asyncio.Task[datetime] | None = None
 
     def __post_init__(self) -> None:
         self.forget()
@@ -67,16 +68,17 @@ class Context:
 
     async def roles(self) -> Mapping[UUID, Role]:
         """The caller's role in each organization they are a member of, read once an operation."""
-        if self._roles is None:
-            user = self.viewer.user_id
-            self._roles = await self.services.reads.roles(user) if user else {}
-        return self._roles
+        if self.viewer.user_id is None:
+            return {}
+        if self._roles is None:  # the task, not its result: the fields of a list ask all at once
+            self._roles = asyncio.create_task(self.reads.roles(self.viewer.user_id))
+        return await self._roles
 
     async def now(self) -> datetime:
         """The database's clock, read once an operation."""
         if self._now is None:
-            self._now = await self.services.reads.now()
-        return self._now
+            self._now = asyncio.create_task(self.reads.now())
+        return await self._now
 
 
 Info: TypeAlias = StrawberryInfo[Context, None]

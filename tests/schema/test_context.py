@@ -1,0 +1,59 @@
+"""What an operation remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+from domain.access import Role
+from domain.ids import new_id
+from domain.reads import Reads
+from domain.viewer import Viewer
+from schema.context import Context, Services
+
+
+class CountedReads:
+    """Reads that count how often they are asked, and answer a turn later, as a database does."""
+
+    def __init__(self) -> None:
+        self.asked = Counter[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        return None
+
+    async def now(self) -> datetime:
+        self.asked["now"] += 1
+        await asyncio.sleep(0)
+        return datetime(2027, 3, 28, tzinfo=UTC)
+
+    async def roles(self, account_id: UUID) -> Mapping[UUID, Role]:
+        self.asked["roles"] += 1
+        await asyncio.sleep(0)
+        return {account_id: Role.STAFF}
+
+
+def context(reads: CountedReads) -> Context:
+    services = Services("0", cast("Reads", reads), *([None] * 6))  # type: ignore[arg-type]
+    return Context(
+        Viewer("192.0.2.1", "test", new_id(), new_id(), datetime.max.replace(tzinfo=UTC)), services
+    )
+
+
+async def test_fields_that_ask_at_once_cost_one_statement() -> None:
+    reads = CountedReads()
+    operation = context(reads)
+    await asyncio.gather(*(operation.now() for _ in range(100)), *(operation.roles() for _ in range(100)))
+    assert reads.asked == {"now": 1, "roles": 1}
+
+
+async def test_what_was_remembered_is_read_anew_after_forgetting() -> None:
+    reads = CountedReads()
+    operation = context(reads)
+    await operation.now()
+    operation.forget()
+    await operation.now()
+    assert reads.asked == {"now": 2}
