@@ -41,9 +41,9 @@ async def upgrade(dsn: str, step: Callable[[str], None] = lambda _: None) -> Non
 
 
 def _upgrade(connection: Connection, step: Callable[[str], None]) -> None:
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its progress is ours to tell, its import included
     from alembic import command
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # its progress is ours to tell
     config = _config()
     config.attributes["connection"] = connection
     config.attributes["step"] = step
