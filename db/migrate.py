@@ -41,7 +41,7 @@ async def upgrade(dsn: str, step: Callable[[str], None] = lambda _: None) -> Non
 
 
 def _upgrade(connection: Connection, step: Callable[[str], None]) -> None:
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # its progress is ours to tell, its import included
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its words, from its import on, are ours to say
     from alembic import command
 
     config = _config()
