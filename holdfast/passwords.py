@@ -45,10 +45,9 @@ class Argon2:
 
     def _verify(self, password_hash: str | None, password: str) -> bool:
         try:
-            right = self._argon2.verify(password_hash or self._nobody.result(), normalized(password))
+            return self._argon2.verify(password_hash or self._nobody.result(), normalized(password))
         except (VerificationError, InvalidHashError):
             return False
-        return right and password_hash is not None
 
     async def _aside(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
