@@ -15,7 +15,7 @@ from schema.ids import decode, encode
 from schema.root import schema
 from tests.audit import broken_rules, trade_tables
 from tests.graphql.documents import BLOCK, BOOK, CANCEL, EXTEND, FORCE_RELEASE, RELEASE, RESERVE
-from tests.graphql.trading import EMAIL, best, booked, departing, named, reserved, stranger
+from tests.graphql.trading import EMAIL, best, booked, departing, let_time_pass, named, reserved, stranger
 from tests.world import Departure, World, new_world
 
 FIELDS = {
@@ -254,15 +254,7 @@ async def _(world: World, departure: Departure) -> Wish:
 async def _(world: World, departure: Departure) -> Wish:
     leaving = await departing(world, timedelta(minutes=5))
     made = await booked(world, leaving, "A1")
-    moved = (
-        "UPDATE schedule SET during = during - interval '1 hour', starts_at = starts_at - interval '1 hour'"
-    )
-    for table in ("reservation", "booking"):
-        await world.app.pool.execute(f"UPDATE {table} SET created_at = created_at - interval '1 hour'")
-    await world.app.pool.execute(
-        "UPDATE reservation SET expires_at = expires_at - interval '1 hour' WHERE status = 'CONVERTED'"
-    )
-    await world.app.pool.execute(f"{moved} WHERE id = $1", leaving.schedule_id)
+    await let_time_pass(world, leaving, HOUR)
     return Wish(None, own(made))
 
 

@@ -57,6 +57,17 @@ async def departing(world: World, after: timedelta, **terms: Any) -> Departure:
     return Departure(organization, staff, resource, offering, schedule_id)
 
 
+async def let_time_pass(world: World, departure: Departure, by: timedelta) -> None:
+    """Move a departure, and what is held on it, so far towards the past."""
+    for statement in (
+        "UPDATE schedule SET starts_at = starts_at - $2::interval,"
+        " during = tstzrange(lower(during) - $2::interval, upper(during) - $2::interval) WHERE id = $1",
+        "UPDATE reservation SET expires_at = expires_at - $2::interval WHERE schedule_id = $1",
+        "UPDATE allocation SET held_until = held_until - $2::interval WHERE schedule_id = $1",
+    ):
+        await world.app.pool.execute(statement, departure.schedule_id, by)
+
+
 def instant(text: str) -> datetime:
     """A DateTime of an answer."""
     return datetime.fromisoformat(text)
