@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +34,17 @@ class PoolSize:
     most: int = 10
 
 
+class Kept(asyncpg.Connection):
+    """Goes back to the pool as it is, which saves a round trip a use.
+
+    Nothing may be set for longer than a transaction: no SET, no LISTEN, no advisory lock of a session, no open cursor.
+    """
+
+    def get_reset_query(self) -> str:
+        """Nothing to clean."""
+        return ""
+
+
 @asynccontextmanager
 async def open_pool(dsn: str, size: PoolSize) -> AsyncIterator[Pool]:
     """The pool, closed on the way out: within 2 s, by force if a connection does not come back."""
@@ -41,6 +53,7 @@ async def open_pool(dsn: str, size: PoolSize) -> AsyncIterator[Pool]:
         min_size=size.least,
         max_size=size.most,
         init=_prepare,
+        connection_class=Kept,
         server_settings=SESSION,
         command_timeout=35,
         timeout=5,
@@ -50,8 +63,6 @@ async def open_pool(dsn: str, size: PoolSize) -> AsyncIterator[Pool]:
         yield pool
     finally:
         try:
-            import asyncio
-
             await asyncio.wait_for(pool.close(), 2)
         except TimeoutError:
             pool.terminate()
