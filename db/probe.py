@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import asyncpg
 
@@ -51,4 +52,8 @@ def in_words(error: BaseException) -> str | None:
             return f"The database says: {error}."
         case TimeoutError():
             return "The database does not answer; look at HOLDFAST_DATABASE_URL."
+        case ConnectionError() | socket.gaierror():  # they do not say to what
+            return (
+                f"The database cannot be reached ({error.strerror or error}); look at HOLDFAST_DATABASE_URL."
+            )
     return None
