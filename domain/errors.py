@@ -27,6 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class RateLimited(Denial):
     code = "RATE_LIMITED"
 
     def __init__(self, message: str, retry_after: timedelta) -> None:
-        super().__init__(message, retryAfter=max(1, round(retry_after.total_seconds())))
+        super().__init__(message, retryAfter=max(1, ceil(retry_after.total_seconds())))
 
 
 class BadRequest(Denial):
