@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncpg
 
-from domain.errors import Conflict, HoldfastError, SeatsUnavailable, Unavailable
+from domain.errors import BadRequest, Conflict, HoldfastError, NotFound, SeatsUnavailable, Unavailable
 
 CONSTRAINTS: dict[str, HoldfastError] = {
     "schedule_resource_runs_one_at_a_time": Conflict(
         "The resource runs another schedule at that time; choose other starts.", ("localStarts",)
     ),
+    "resource_provider_id_fkey": NotFound("No such user.", ("providerId",)),
     "allocation_pkey": SeatsUnavailable("A seat was taken in this moment; choose again.", ("target",)),
 }
 
@@ -51,6 +52,8 @@ def meaning(error: BaseException) -> HoldfastError | None:
         return CONSTRAINTS.get(error.constraint_name or "")
     if isinstance(error, NotApplied):
         return SeatsUnavailable("A seat was taken in this moment; choose again.", ("target",))
+    if _is_unstorable_text(error):
+        return BadRequest("Text here has neither NUL nor half of a surrogate pair.")
     if isinstance(error, CONTENDED):
         return Unavailable("Too many at once for this; send the same request again.")
     if is_gone(error):
@@ -58,3 +61,10 @@ def meaning(error: BaseException) -> HoldfastError | None:
             "The database does not answer; send the same request, with the same idempotency key, again."
         )
     return None
+
+
+def _is_unstorable_text(error: BaseException) -> bool:
+    """Whether a text holds what PostgreSQL's UTF-8 cannot."""
+    return isinstance(error, asyncpg.CharacterNotInRepertoireError) or (
+        isinstance(error, asyncpg.DataError) and isinstance(error.__cause__, UnicodeEncodeError)
+    )

@@ -28,9 +28,7 @@ async def patiently(attempt: Callable[[], Awaitable[Result]], patience: float = 
         try:
             return await attempt()
         except Exception as error:
-            if not is_gone(error):
-                raise
-            if loop.time() + pause > deadline:
+            if not is_gone(error) or loop.time() + pause > deadline:
                 raise meaning(error) or error from error
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)
