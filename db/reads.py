@@ -72,13 +72,14 @@ WHERE (xid, id) > ($2::text::xid8, $3) AND xid < pg_snapshot_xmin(pg_current_sna
   AND ($9::uuid IS NULL OR stream_id = $9)
 ORDER BY event.xid, id LIMIT $1
 """
+_EVENT = f"SELECT {EVENT_COLUMNS} FROM event WHERE xid = $1::text::xid8 AND id = $2"
 _OWN_SEATS = """
 SELECT a.schedule_id, a.seat FROM allocation a
 JOIN reservation r ON r.id = a.reservation_id LEFT JOIN booking b ON b.id = a.booking_id
 WHERE a.schedule_id = ANY ($2::uuid[]) AND $1::uuid IN (r.account_id, b.account_id)
 """
-_ROLES = "SELECT organization_id, role FROM membership WHERE account_id = $1"
-_PROVIDED = "SELECT id FROM resource WHERE provider_id = $1 AND organization_id = $2"
+_ROLES = "SELECT organization_id, role FROM membership WHERE account_id = $1 ORDER BY organization_id"
+_PROVIDED = "SELECT id FROM resource WHERE provider_id = $1 AND organization_id = $2 ORDER BY id"
 _BY_REFERENCE = f"""
 SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.reference = $1 AND lower(b.contact_email) = lower($2)
 """
@@ -257,11 +258,9 @@ class Reads:
         """What a resource runs in [start, end), with the seats."""
         return _board(await self._fetch(_BOARD_OF_RESOURCE, resource_id, start, end))
 
-    async def event_by_id(self, event_id: UUID) -> LoggedEvent | None:
-        """One event of the log, by the number in its id."""
-        found = await self._fetch(
-            f"SELECT {EVENT_COLUMNS} FROM event WHERE id = $1", event_id.int % (1 << 63)
-        )
+    async def event_at(self, position: Position) -> LoggedEvent | None:
+        """The event at a place of the log."""
+        found = await self._fetch(_EVENT, str(position.xid), position.id)
         return logged(found[0]) if found else None
 
     async def _by_id(

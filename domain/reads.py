@@ -143,5 +143,5 @@ class Reads(Protocol):
     async def board_of_resource(self, resource_id: UUID, start: datetime, end: datetime) -> Board:
         """What a resource runs in [start, end), with the seats."""
 
-    async def event_by_id(self, event_id: UUID) -> LoggedEvent | None:
-        """One event of the log."""
+    async def event_at(self, position: Position) -> LoggedEvent | None:
+        """The event at a place of the log."""

@@ -16,7 +16,7 @@ from schema.ids import MalformedId, decode
 from schema.types.accounts import User
 from schema.types.bookings import Booking, Reservation
 from schema.types.catalogue import Offering, Resource
-from schema.types.events import Event
+from schema.types.events import Event, event_position
 from schema.types.node import Node
 from schema.types.organizations import Organization
 from schema.types.paging import MOST
@@ -81,7 +81,8 @@ async def _booking(context: Context, id: UUID) -> Booking | None:
 
 
 async def _event(context: Context, id: UUID) -> Event | None:
-    found = await context.reads.event_by_id(id)
+    position = event_position(id)
+    found = await context.reads.event_at(position) if position else None
     if found is None or not await _hears(context, found):
         return None
     return Event.of(found, context.services.feed.epoch)

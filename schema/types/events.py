@@ -8,8 +8,10 @@ from uuid import UUID
 
 import strawberry
 
+from domain.access import may_manage
 from domain.errors import BadRequest
 from domain.events import LoggedEvent, Position, Stream
+from schema.context import Info
 from schema.ids import decode_cursor, encode, encode_cursor
 from schema.scalars import JSON, Cursor
 from schema.types.node import Node
@@ -34,13 +36,24 @@ def stream_cursor(epoch: UUID, stream_id: UUID, version: int) -> Cursor:
     return Cursor(encode_cursor(["stream", epoch.hex[:8], stream_id.hex, version]))
 
 
+def event_id(position: Position) -> UUID:
+    """The place of an event as an id: the transaction in the upper half, the row in the lower."""
+    return UUID(int=position.xid << 64 | position.id)
+
+
+def event_position(id: UUID) -> Position | None:
+    """The place in an id of ``event_id``; None for a row that no log can have."""
+    row = id.int % (1 << 64)
+    return Position(id.int >> 64, row) if row < 1 << 63 else None
+
+
 def read_log_cursor(cursor: str) -> tuple[str, Position]:
     """The epoch's first eight digits and the place. Raises BadRequest for any other cursor."""
     try:
         kind, epoch, xid, id_ = decode_cursor(cursor, str, str, int, int)
     except ValueError:
         kind = ""
-    if kind != "log":
+    if kind != "log" or xid < 0:
         raise _foreign()
     return epoch, Position(xid, id_)
 
@@ -68,8 +81,18 @@ class Event(Node):
     type: str
     at: datetime
     subject_id: strawberry.ID
-    actor: str | None = strawberry.field(description="The id of a User, or `guest`, or `system`.")
     data: JSON
+    value: strawberry.Private[LoggedEvent]
+
+    @strawberry.field
+    async def actor(self, info: Info) -> str | None:
+        """Who did it: `user`, `guest` or `system`; the user themselves and staff are told the User's id."""
+        event, viewer = self.value, info.context.viewer
+        if event.actor_id is None:
+            return event.actor
+        roles = await info.context.roles()
+        staff = event.organization_id is not None and may_manage(roles.get(event.organization_id))
+        return encode("User", event.actor_id) if staff or event.actor_id == viewer.user_id else event.actor
 
     @classmethod
     def of(cls, value: LoggedEvent, epoch: UUID) -> Self:
@@ -78,13 +101,13 @@ class Event(Node):
         if isinstance(data.get("scheduleId"), str):
             data["scheduleId"] = encode("Schedule", UUID(str(data["scheduleId"])))
         return cls(
-            id=strawberry.ID(encode("Event", UUID(int=value.position.id))),
+            id=strawberry.ID(encode("Event", event_id(value.position))),
             cursor=log_cursor(epoch, value.position),
             type=value.type,
             at=value.at,
             subject_id=strawberry.ID(encode(TYPE_NAMES[value.stream], value.stream_id)),
-            actor=encode("User", value.actor_id) if value.actor_id else value.actor,
             data=JSON(data),
+            value=value,
         )
 
 
