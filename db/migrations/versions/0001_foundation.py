@@ -122,10 +122,10 @@ CREATE TABLE schedule (
   CONSTRAINT schedule_resource_runs_one_at_a_time
     EXCLUDE USING gist (resource_id WITH =, during WITH &&) WHERE (status <> 'CANCELLED')
 ) WITH (fillfactor = 80);
-CREATE INDEX schedule_start ON schedule (starts_at, id);
-CREATE INDEX schedule_route ON schedule (origin_key, destination_key, local_date, starts_at, id);
+CREATE INDEX schedule_start ON schedule (starts_at NULLS FIRST, id);
+CREATE INDEX schedule_route ON schedule (origin_key, destination_key, starts_at, id);
+CREATE INDEX schedule_origin ON schedule (origin_key, starts_at, id);
 CREATE INDEX schedule_destination ON schedule (destination_key, starts_at, id);
-CREATE INDEX schedule_date ON schedule (local_date, starts_at, id);
 CREATE INDEX schedule_offering ON schedule (offering_id, starts_at, id);
 CREATE INDEX schedule_resource ON schedule (resource_id, starts_at, id);
 CREATE INDEX schedule_organization ON schedule (organization_id, starts_at, id);
