@@ -18,6 +18,8 @@ from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
+import psutil
+
 CONSOLE_SCRIPT = (str(Path(sys.executable).with_name("holdfast")),)
 _LISTENS = re.compile(r"^Holdfast listens on (http://\S+)$", re.MULTILINE)
 _PASSWORD = re.compile(r"^  (\w+)@demo\.example +(\S+)$", re.MULTILINE)
@@ -80,6 +82,11 @@ class Holdfast:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def stopped(self) -> bool:
+        """Whether something has frozen it."""
+        return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
+
     def ready(self, seconds: float = 20) -> Self:
         """Wait until it serves, or works."""
         until(lambda: "Ctrl-C stops" in self.said or not self.running, seconds, self._what_it_said)
@@ -125,9 +132,7 @@ class Holdfast:
             self.interrupt()
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(5)
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
+        self.kill()
 
     def __enter__(self) -> Self:
         return self

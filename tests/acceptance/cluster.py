@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -59,6 +59,10 @@ class Cluster:
     @property
     def b(self) -> Holdfast:
         return self.processes[1]
+
+    @property
+    def worker(self) -> Holdfast:
+        return self.processes[2]
 
     def start(
         self, command: str = "serve", *, program: Sequence[str] = CONSOLE_SCRIPT, **settings: object
@@ -151,9 +155,19 @@ class Cluster:
             seats[row["seat"]] = {"HELD": "H", "BOOKED": "B", "BLOCKED": "X"}[row["status"]]
         return "".join(seats)
 
+    async def let_time_pass(self, reservation: str, by: timedelta) -> None:
+        """Let a reservation and its hold be older than they are."""
+        its = decode(reservation, "Reservation")[1]
+        async with self.database() as database, database.transaction():
+            for statement in (
+                "UPDATE reservation SET expires_at = expires_at - $2::interval WHERE id = $1",
+                "UPDATE allocation SET held_until = held_until - $2::interval WHERE reservation_id = $1",
+            ):
+                await database.execute(statement, its, by)
+
 
 @contextmanager
-def running_cluster(database_url: str, folder: Path, *, worker: bool = True) -> Iterator[Cluster]:
+def running_cluster(database_url: str, folder: Path) -> Iterator[Cluster]:
     """Two servers and a worker that serve the demo."""
     redis = RedisServer()
     asyncio.run(redis.__aenter__())
@@ -162,7 +176,7 @@ def running_cluster(database_url: str, folder: Path, *, worker: bool = True) -> 
         with Holdfast("seed", folder, database_url=database_url, secret=SECRET) as seed:
             assert seed.ended(30) == 0, seed.said
             made.passwords = seed.passwords
-        for command in ("serve", "serve", *(("worker",) if worker else ())):
+        for command in ("serve", "serve", "worker"):
             made.start(command)
         for process in made.processes:
             process.ready()
@@ -179,8 +193,12 @@ def new_signing_key() -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-async def field_of(result: Any) -> Any:
-    """The value of an answer's only field; an error in it fails the test."""
-    answer = await result
+async def field_of(answer: Awaitable[Json]) -> Any:
+    """Wait for an answer and give the value of its only field; an error in it fails the test."""
+    return value_of(await answer)
+
+
+def value_of(answer: Json) -> Any:
+    """The value of an answer's only field."""
     assert "errors" not in answer, answer["errors"]
     return next(iter(answer["data"].values()))

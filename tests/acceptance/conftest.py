@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -67,3 +68,12 @@ def cluster(run_dir: Path, postgres: PostgresServer) -> Iterator[Cluster]:
 def fresh_folder(run_dir: Path) -> Path:
     """Give a folder for the processes of one test."""
     return reachable_folder(run_dir)
+
+
+@pytest.fixture
+async def empty_database(cluster: Cluster) -> AsyncIterator[str]:
+    """Give a database that nobody has migrated."""
+    async with cluster.database() as database:
+        await database.execute("CREATE DATABASE not_migrated")
+        yield cluster.database_url.replace(urlsplit(cluster.database_url).path, "/not_migrated")
+        await database.execute("DROP DATABASE not_migrated")

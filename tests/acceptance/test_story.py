@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pytest
 
-from schema.ids import decode
 from tests.acceptance import documents
 from tests.acceptance.cluster import SECRET, Cluster, field_of
 from tests.acceptance.watchers import Watcher
@@ -148,7 +147,7 @@ async def test_a_reservation_ends_by_itself_and_the_log_and_all_watchers_hear_of
         assert watcher.map.count("H") == 2
         mine = await owner.subscribe(documents.WATCH_RESERVATION, {"id": held["id"]})
         await statuses(mine, "ACTIVE")
-        await _let_time_pass(cluster, held["id"], timedelta(hours=1))
+        await cluster.let_time_pass(held["id"], timedelta(hours=1))
         await statuses(mine, "EXPIRED")
         watcher.take(await seats.next())
         assert watcher.map == "A" * 40
@@ -167,16 +166,6 @@ async def test_the_demo_has_benches_in_twenty_four_one_hour_slots_a_day(cluster:
         slots = (await field_of(http.run(documents.FIND, {"search": search})))["nodes"]
     assert [slot["during"]["localStart"][11:] for slot in slots] == [f"{hour:02}:00" for hour in range(24)]
     assert {slot["seatString"] for slot in slots} == {"A"}
-
-
-async def _let_time_pass(cluster: Cluster, reservation: str, by: timedelta) -> None:
-    its = decode(reservation, "Reservation")[1]
-    async with cluster.database() as database, database.transaction():
-        for statement in (
-            "UPDATE reservation SET expires_at = expires_at - $2::interval WHERE id = $1",
-            "UPDATE allocation SET held_until = held_until - $2::interval WHERE reservation_id = $1",
-        ):
-            await database.execute(statement, its, by)
 
 
 @pytest.mark.feature("S3.26", "S2.43")
