@@ -60,8 +60,10 @@ async def departing(world: World, after: timedelta, **terms: Any) -> Departure:
 async def let_time_pass(world: World, departure: Departure, by: timedelta) -> None:
     """Move a departure, and what is held on it, so far towards the past."""
     for statement in (
-        "UPDATE schedule SET starts_at = starts_at - $2::interval,"
-        " during = tstzrange(lower(during) - $2::interval, upper(during) - $2::interval) WHERE id = $1",
+        (
+            "UPDATE schedule SET starts_at = starts_at - $2::interval,"
+            " during = tstzrange(lower(during) - $2::interval, upper(during) - $2::interval) WHERE id = $1"
+        ),
         "UPDATE reservation SET expires_at = expires_at - $2::interval WHERE schedule_id = $1",
         "UPDATE allocation SET held_until = held_until - $2::interval WHERE schedule_id = $1",
     ):
