@@ -116,12 +116,8 @@ async def test_what_no_schedule_could_ever_grant_is_invalid_and_says_where(world
         asked = {"target": {kind: {"scheduleId": departure.id, **wish}}}
         refused = await world.data(RESERVE, stranger(world), input=asked)
         assert (refused["code"], refused["path"]) == ("INVALID_INPUT", path), wrong
-    for contact, place in (
-        ({"email": "nobody"}, "email"),
-        ({"phone": "call me"}, "phone"),
-        ({"name": "a\nb"}, "name"),
-    ):
-        asked = {**named(departure, "A1"), "contact": contact}
+    for place, given in (("email", "nobody"), ("phone", "call me"), ("name", "a\nb")):
+        asked = {**named(departure, "A1"), "contact": {place: given}}
         refused = await world.data(RESERVE, stranger(world), input=asked)
         assert (refused["code"], refused["path"]) == ("INVALID_INPUT", ["contact", place])
     both: dict[str, Any] = {**named(departure, "A1")["target"], **best(departure, 1)["target"]}
