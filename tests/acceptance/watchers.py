@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from domain.events import Position
 from schema.ids import decode
-from schema.types.events import log_cursor
+from schema.types.events import log_cursor, read_log_cursor
 from tests.acceptance import documents
 from tests.acceptance.cluster import Cluster
 from tests.clients import GraphQLSocket, Json
@@ -77,7 +77,7 @@ class LogReader:
     def __init__(self, cluster: Cluster, organization: str, token: str) -> None:
         self.cluster = cluster
         self.cursor: str | None = None
-        self.heard: list[int] = []
+        self.heard: list[Position] = []
         self._organization = organization
         self._token = token
         self._before = 0
@@ -95,7 +95,7 @@ class LogReader:
                 told: Json = result["data"]["events"]
                 assert told["__typename"] == "EventDelivered", told
                 self.cursor = told["cursor"]
-                self.heard.append(decode(told["event"]["id"], "Event")[1].int)
+                self.heard.append(read_log_cursor(told["event"]["cursor"])[1])
 
     async def agrees(self) -> bool:
         """Whether it has heard every event that is written, each once, in their order."""
@@ -104,20 +104,17 @@ class LogReader:
     async def _begin_at_the_end(self) -> None:
         written = await self._written()
         async with self.cluster.database() as database:
-            row = await database.fetchrow(
-                "SELECT log_epoch, xid::text, id FROM installation, event WHERE id = $1", written[-1]
-            )
-        assert row is not None
-        self.cursor = log_cursor(row["log_epoch"], Position(int(row["xid"]), row["id"]))
+            epoch = await database.fetchval("SELECT log_epoch FROM installation")
+        self.cursor = log_cursor(epoch, written[-1])
         self._before = len(written)
 
-    async def _written(self) -> list[int]:
+    async def _written(self) -> list[Position]:
         async with self.cluster.database() as database:
             rows = await database.fetch(
-                "SELECT id FROM event WHERE organization_id = $1 ORDER BY event.xid, id",
+                "SELECT xid::text, id FROM event WHERE organization_id = $1 ORDER BY event.xid, id",
                 decode(self._organization, "Organization")[1],
             )
-        return [row["id"] for row in rows]
+        return [Position(int(row["xid"]), row["id"]) for row in rows]
 
 
 @asynccontextmanager
