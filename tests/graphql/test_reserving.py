@@ -117,8 +117,8 @@ async def test_what_no_schedule_could_ever_grant_is_invalid_and_says_where(world
         refused = await world.data(RESERVE, stranger(world), input=asked)
         assert (refused["code"], refused["path"]) == ("INVALID_INPUT", path), wrong
     for place, given in (("email", "nobody"), ("phone", "call me"), ("name", "a\nb")):
-        asked = {**named(departure, "A1"), "contact": {place: given}}
-        refused = await world.data(RESERVE, stranger(world), input=asked)
+        unreachable = {**named(departure, "A1"), "contact": {place: given}}
+        refused = await world.data(RESERVE, stranger(world), input=unreachable)
         assert (refused["code"], refused["path"]) == ("INVALID_INPUT", ["contact", place])
     both: dict[str, Any] = {**named(departure, "A1")["target"], **best(departure, 1)["target"]}
     none: dict[str, Any] = {}
