@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from db.engine import Connection
 from domain.ports import UsedKey
 
-_CLAIM = """
-INSERT INTO idempotency_key AS used (scope, key, operation, fingerprint) VALUES ($1, $2, $3, $4)
-ON CONFLICT (scope, key) DO UPDATE
-  SET operation = excluded.operation, fingerprint = excluded.fingerprint, outcome = NULL, created_at = now()
-  WHERE used.created_at < now() - interval '24 hours'
-RETURNING true
+# A lock that is no row: a row written here would give the transaction its number before it has the schedule's lock,
+# and the log, which is in the order of those numbers, would have a schedule's second step before its first.
+_CLAIM = "SELECT pg_advisory_xact_lock(hashtextextended(encode($1, 'hex') || $2, 1))"
+_USED = """
+SELECT operation, fingerprint, outcome FROM idempotency_key
+WHERE scope = $1 AND key = $2 AND created_at >= now() - interval '24 hours'
 """
-_USED = "SELECT operation, fingerprint, outcome FROM idempotency_key WHERE scope = $1 AND key = $2"
-_SETTLE = "UPDATE idempotency_key SET outcome = $3 WHERE scope = $1 AND key = $2"
+_SETTLE = """
+INSERT INTO idempotency_key (scope, key, operation, fingerprint, outcome) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (scope, key) DO UPDATE SET operation = excluded.operation, fingerprint = excluded.fingerprint,
+  outcome = excluded.outcome, created_at = now()
+"""
 _FORGET = """
 DELETE FROM idempotency_key WHERE (scope, key) IN (
   SELECT scope, key FROM idempotency_key WHERE created_at < now() - interval '24 hours' LIMIT $1
@@ -29,17 +30,15 @@ class Keys:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def claim(self, scope: bytes, key: str, operation: str, fingerprint: bytes) -> UsedKey | None:
-        """Take the key, waiting for a transaction that has it; the earlier use if there is one."""
-        if await self._connection.fetchval(_CLAIM, scope, key, operation, fingerprint):
-            return None
+    async def claim(self, scope: bytes, key: str) -> UsedKey | None:
+        """Take the key for this transaction, waiting for another that has it; the earlier use if there is one."""
+        await self._connection.execute(_CLAIM, scope, key)
         row = await self._connection.fetchrow(_USED, scope, key)
-        assert row is not None  # noqa: S101 - the conflict showed it, and keys are dropped only when a day old
-        return UsedKey(row["operation"], row["fingerprint"], row["outcome"])
+        return UsedKey(row["operation"], row["fingerprint"], row["outcome"]) if row else None
 
-    async def settle(self, scope: bytes, key: str, outcome: Mapping[str, object]) -> None:
-        """Write down what the claimed key led to."""
-        await self._connection.execute(_SETTLE, scope, key, outcome)
+    async def settle(self, scope: bytes, key: str, use: UsedKey) -> None:
+        """Write down what the claimed key was used for, and what it led to."""
+        await self._connection.execute(_SETTLE, scope, key, use.operation, use.fingerprint, use.outcome)
 
     async def forget(self, limit: int) -> int:
         """Drop up to ``limit`` keys older than 24 hours."""

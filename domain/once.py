@@ -64,20 +64,20 @@ class Once:
         scope, print_ = self.guests.holder(viewer), fingerprint(request)
         try:
             async with self.begin(viewer) as tx:
-                used = await tx.keys.claim(scope, key, operation, print_)
+                used = await tx.keys.claim(scope, key)
                 if used is not None:
                     return await _again(tx, used, operation, print_, recall)
                 result = await work(tx)
-                await tx.keys.settle(scope, key, {"id": str(result.id)})
+                await tx.keys.settle(scope, key, UsedKey(operation, print_, {"id": str(result.id)}))
                 return result
         except IdempotencyMismatch:
             raise
         except Refusal as refusal:
             async with self.begin(viewer) as tx:
-                used = await tx.keys.claim(scope, key, operation, print_)
+                used = await tx.keys.claim(scope, key)
                 if used is not None:
                     return await _again(tx, used, operation, print_, recall)
-                await tx.keys.settle(scope, key, {"refusal": freeze(refusal)})
+                await tx.keys.settle(scope, key, UsedKey(operation, print_, {"refusal": freeze(refusal)}))
             raise
 
 

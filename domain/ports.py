@@ -63,11 +63,11 @@ class UsedKey:
 class IdempotencyKeys(Protocol):
     """Keys a caller gave, kept 24 hours."""
 
-    async def claim(self, scope: bytes, key: str, operation: str, fingerprint: bytes) -> UsedKey | None:
+    async def claim(self, scope: bytes, key: str) -> UsedKey | None:
         """Take a key for this transaction, waiting for another that has it; the earlier use if there is one."""
 
-    async def settle(self, scope: bytes, key: str, outcome: Mapping[str, object]) -> None:
-        """Write down what the claimed key led to."""
+    async def settle(self, scope: bytes, key: str, use: UsedKey) -> None:
+        """Write down what the claimed key was used for, and what it led to."""
 
     async def forget(self, limit: int) -> int:
         """Drop up to ``limit`` keys older than 24 hours; how many were dropped."""
