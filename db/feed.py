@@ -37,7 +37,10 @@ FROM event WHERE (xid, id) > ($1::text::xid8, $2) ORDER BY event.xid, id LIMIT {
 _START = """
 SELECT log_epoch, pg_snapshot_xmin(pg_current_snapshot())::text AS horizon FROM installation
 """
-_LOG_START = "SELECT log_start_xid::text AS xid, log_start_id AS id FROM installation"
+_REACH = """
+SELECT log_start_xid::text AS xid, log_start_id AS id, pg_snapshot_xmin(pg_current_snapshot())::text AS horizon
+FROM installation
+"""
 _STREAM_AFTER = f"""
 SELECT {COLUMNS} FROM event WHERE stream_id = $1 AND version > $2 ORDER BY version LIMIT $3
 """
@@ -228,10 +231,10 @@ class Feed:
         """Whether anything for an audience is committed after a place, settled or not."""
         return bool(await self.log_after(audience, place, END, 1))
 
-    async def log_start(self) -> Position:
-        """Everything after this place is still in the log."""
-        row = (await self._fetch(_LOG_START))[0]
-        return Position(int(row["xid"]), row["id"])
+    async def log_reach(self) -> tuple[Position, Position]:
+        """Where the log begins, and the place beyond which no process has told anything yet."""
+        row = (await self._fetch(_REACH))[0]
+        return Position(int(row["xid"]), row["id"]), Position(int(row["horizon"]), 0)
 
     async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """Rows, however long the database is away: a watcher waits rather than miss something."""

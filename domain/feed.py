@@ -84,8 +84,8 @@ class Feed(Protocol):
     async def goes_beyond(self, audience: Audience, place: Position) -> bool:
         """Whether anything for an audience is committed after a place, settled or not."""
 
-    async def log_start(self) -> Position:
-        """Everything after this place is still in the log."""
+    async def log_reach(self) -> tuple[Position, Position]:
+        """Two places: all after the first is still in the log, and no event after the second is settled anywhere."""
 
     async def turn(self) -> None:
         """Wait until the log has been read once more."""

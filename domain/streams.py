@@ -59,8 +59,8 @@ async def follow_stream(
     """
     with feed.watch_stream(stream_id) as mailbox:
         version = after
-        if version is not None and (stale or version > (await feed.stream_head(stream_id) or 0)):
-            yield Lost(OTHER, version)
+        if version is not None and (reason := await _astray(feed, stream_id, version, stale=stale)):
+            yield Lost(reason, version)
             version = None
         missed = version is not None
         while True:
@@ -80,10 +80,18 @@ async def follow_stream(
                 continue
             came = await mailbox.take()
             fresh = [event for event in came or () if event.version > version]
-            missed = came is None or (bool(fresh) and fresh[0].version != version + 1)
+            missed = came is None or (bool(fresh) and fresh[-1].version != version + len(fresh))
             if fresh and not missed:
                 version = fresh[-1].version
                 yield Happened(fresh, version)
+
+
+async def _astray(feed: Feed, stream_id: UUID, version: int, *, stale: bool) -> str | None:
+    """Why there is no going on from a version; a stream of which the log has nothing left may be at any."""
+    head = await feed.stream_head(stream_id)
+    if head is None:
+        return GONE
+    return OTHER if stale or version > head else None
 
 
 async def _missed(
@@ -92,11 +100,9 @@ async def _missed(
     """Pages of what a stream has after a version; None where the log has lost the next one."""
     while True:
         page = await feed.stream_after(stream_id, version, PAGE)
-        if not page:
-            if (await feed.stream_head(stream_id) or 0) > version:
-                yield None
+        if not page and await feed.stream_head(stream_id) is not None:
             return
-        if page[0].version != version + 1:
+        if not page or page[0].version != version + 1:
             yield None
             return
         yield page
@@ -114,11 +120,8 @@ async def follow_log(
     """What an audience may hear, in the one order of the log; ``stale`` as with ``follow_stream``."""
     with feed.watch_log(audience) as mailbox:
         now = feed.settled
-        if after is not None and (stale or after > now):
-            yield Lost(OTHER, now)
-            after = None
-        elif after is not None and after < await feed.log_start():
-            yield Lost(GONE, now)
+        if after is not None and (reason := await _out_of_reach(feed, after, stale=stale)):
+            yield Lost(reason, now)
             after = None
         if after is None and snapshot is not None:
             state, now = await _at_rest(feed, audience, snapshot)
@@ -130,6 +133,14 @@ async def follow_log(
             place = now
         async for happened in _live(feed, audience, mailbox, place):
             yield happened
+
+
+async def _out_of_reach(feed: Feed, after: Position, *, stale: bool) -> str | None:
+    """Why there is no going on from a place; another process may have told more than this one has read so far."""
+    first, last = await feed.log_reach()
+    if stale or after > last:
+        return OTHER
+    return GONE if after < first else None
 
 
 async def _at_rest(
@@ -156,7 +167,7 @@ async def _live(
     while True:
         came = await mailbox.take()
         if came is None:
-            now = feed.settled
+            now = max(place, feed.settled)
             async for happened in _between(feed, audience, place, now):
                 yield happened
             place = now
