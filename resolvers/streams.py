@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from strawberry import ID
@@ -113,7 +114,8 @@ async def bookings(
 ) -> AsyncGenerator[BookingMessage, None]:
     """A customer's own bookings, or, with organizationId, those that a member of it may see."""
     context, feed = info.context, info.context.services.feed
-    search = await whose(context, BookingFilter(organization_id=organization_id))
+    asked = BookingFilter(organization_id=organization_id)
+    search = await whose(context, asked)
     audience = await _audience_of_bookings(context, organization_id)
     epoch, place = read_log_cursor(after) if after else ("", None)
     told: OrderedDict[UUID, int] = OrderedDict()
@@ -130,8 +132,9 @@ async def bookings(
                     cursor=log_cursor(feed.epoch, step.place), at=datetime.now(UTC), bookings=list(step.state)
                 )
             else:
+                context.forget()
+                await whose(context, asked)
                 for event in step.events:
-                    context.forget()
                     booking = await _booking(context, event)
                     if booking is not None and told.get(event.stream_id, 0) < event.version:
                         _remember(told, [booking])
@@ -185,63 +188,81 @@ async def _seats_of_schedule(
                 yield delta
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a resource runs from one instant to another."""
+
+    resource_id: UUID
+    start: datetime
+    end: datetime
+
+    @property
+    def audience(self) -> Audience:
+        """What is heard of it, and of the resource's other schedules."""
+        return Audience(resources=[self.resource_id], stream=Stream.SCHEDULE)
+
+    def opens(self, event: LoggedEvent) -> bool:
+        """Whether a schedule was opened in it."""
+        return event.type == "schedule.opened" and (
+            self.start <= datetime.fromisoformat(str(event.data["start"])) < self.end
+        )
+
+
 async def _seats_of_resource(
     context: Context, days: ResourceDaysInput, after: Cursor | None
 ) -> AsyncGenerator[SeatChangesMessage, None]:
+    window = await _window(context, days)
+    epoch, place = read_log_cursor(after) if after else ("", None)
+    while True:
+        async with aclosing(_board_messages(context, window, epoch, place)) as messages:
+            async for message in messages:
+                yield message
+        epoch, place = "", None
+
+
+async def _board_messages(
+    context: Context, window: Window, epoch: str, place: Position | None
+) -> AsyncGenerator[SeatChangesMessage, None]:
+    """Until a schedule is opened that is not on the board: the last message is a Resync then, and one begins anew."""
     feed = context.services.feed
+
+    async def board() -> Board:
+        context.forget()
+        return await context.reads.board_of_resource(window.resource_id, window.start, window.end)
+
+    # The version of each schedule that the watcher knows; on going on from a cursor, the log alone says which.
+    shown = {schedule.id: -1 for schedule in (await board()).schedules} if place else {}
+    steps = follow_log(feed, window.audience, place, board, stale=_stale(epoch, feed.epoch))
+    async with aclosing(steps):
+        async for step in steps:
+            if isinstance(step, Lost):
+                yield _resync(log_cursor(feed.epoch, step.place), step)
+            elif isinstance(step, Snapshot):
+                shown = {schedule.id: schedule.version for schedule in step.state.schedules}
+                yield _seat_snapshot(log_cursor(feed.epoch, step.place), step.state)
+            else:
+                for run in _runs(step.events):
+                    cursor = log_cursor(feed.epoch, run[-1].position)
+                    known = shown.get(run[0].stream_id, -1)
+                    if window.opens(run[0]) and known < 0:
+                        yield Resync(cursor=cursor, at=run[0].at, reason="A schedule was opened.")
+                        return
+                    fresh = [event for event in run if event.version > known]
+                    if run[0].stream_id in shown and fresh:
+                        shown[run[0].stream_id] = fresh[-1].version
+                        if delta := _delta(cursor, fresh):
+                            yield delta
+
+
+async def _window(context: Context, days: ResourceDaysInput) -> Window:
     resource_id = known_id(days.resource_id, "Resource")
     resource = await context.load.resource.load(resource_id) if resource_id else None
     if resource is None:
         raise NotFound("No such resource.", ("target", "resource", "resourceId"))
-    start, end = _bounds(days.from_, days.to, resource.time_zone)
-    epoch, place = read_log_cursor(after) if after else ("", None)
-    audience = Audience(resources=[resource.id], stream=Stream.SCHEDULE)
-    stale = _stale(epoch, feed.epoch)
-    while True:
-        shown: dict[UUID, int] = {}
-        opened = False
-
-        async def board() -> Board:
-            context.forget()
-            return await context.reads.board_of_resource(resource.id, start, end)
-
-        steps = follow_log(feed, audience, place, board, stale=stale)
-        async with aclosing(steps):
-            async for step in steps:
-                if isinstance(step, Lost):
-                    yield _resync(log_cursor(feed.epoch, step.place), step)
-                elif isinstance(step, Snapshot):
-                    shown = {schedule.id: schedule.version for schedule in step.state.schedules}
-                    yield _seat_snapshot(log_cursor(feed.epoch, step.place), step.state)
-                else:
-                    if not shown:
-                        known = await board()
-                        shown = {schedule.id: -1 for schedule in known.schedules}
-                    for run in _runs(step.events):
-                        first = run[0]
-                        opened = first.type == "schedule.opened" and _within(first, days.from_, days.to)
-                        opened = opened and shown.get(first.stream_id, -1) < 0
-                        if opened:
-                            cursor = log_cursor(feed.epoch, first.position)
-                            yield Resync(cursor=cursor, at=first.at, reason="A schedule was opened.")
-                            break
-                        fresh = [e for e in run if e.version > shown.get(e.stream_id, e.version)]
-                        if fresh and (delta := _delta(log_cursor(feed.epoch, run[-1].position), fresh)):
-                            shown[first.stream_id] = fresh[-1].version
-                            yield delta
-                    if opened:
-                        break
-        place, stale = None, False
-
-
-def _bounds(first: date, last: date, zone: str) -> tuple[datetime, datetime]:
-    if not 0 <= (last - first).days < MOST_DAYS:
+    if not 0 <= (days.to - days.from_).days < MOST_DAYS:
         raise BadRequest(f"`from` to `to` are 1 to {MOST_DAYS} days.")
-    return day_bounds(first, zone)[0], day_bounds(last, zone)[1]
-
-
-def _within(opened: LoggedEvent, first: date, last: date) -> bool:
-    return first.isoformat() <= str(opened.data.get("localDate")) <= last.isoformat()
+    start, end = day_bounds(days.from_, resource.time_zone)[0], day_bounds(days.to, resource.time_zone)[1]
+    return Window(resource.id, start, end)
 
 
 def _runs(events: Sequence[LoggedEvent]) -> list[list[LoggedEvent]]:
