@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from domain.access import Role
+from domain.catalogue import BookingMode, ResourceKind
 from domain.viewer import Viewer
 from schema.ids import decode
 from tests.audit import broken_rules, trade_tables
-from tests.graphql.documents import BOOK, BOOKING, BY_REFERENCE, CANCEL, RESERVATION, SCHEDULE
+from tests.graphql.documents import BOOK, BOOKING, BY_REFERENCE, CANCEL, RESERVATION, RESERVE, SCHEDULE
 from tests.graphql.trading import EMAIL, booked, departing, instant, let_time_pass, named, reserved
 from tests.world import Departure, World
 
@@ -37,7 +38,7 @@ async def ids(world: World, viewer: Viewer | None, **asked: Any) -> list[str]:
     return [node["id"] for node in (await world.data(MINE, viewer, first=50, **asked))["nodes"]]
 
 
-@pytest.mark.feature("S2.8", "S3.6", "S4.13", "S4.14", "S2.9", "S4.38")
+@pytest.mark.feature("S2.8", "S4.13", "S4.14", "S2.9", "S4.38")
 async def test_a_reservation_becomes_a_booking_with_its_seats_and_total(world: World) -> None:
     departure, viewer = await world.departure(seats=8), await world.person()
     held = await reserved(world, departure, "A2", "A1", viewer=viewer)
@@ -54,6 +55,27 @@ async def test_a_reservation_becomes_a_booking_with_its_seats_and_total(world: W
     origin = await world.data(RESERVATION, viewer, id=held["id"])
     assert (origin["status"], origin["booking"]) == ("CONVERTED", {"id": made["id"]})
     assert await broken_rules(world.app.pool) == []
+
+
+@pytest.mark.feature("S3.6", "S3.7", "S3.8", "S3.10", "S3.40")
+async def test_a_slot_is_kept_booked_listed_and_freed_like_any_seat(world: World) -> None:
+    organization = await world.organization("Lab")
+    staff, viewer = await world.member(organization), await world.person()
+    bench = await world.resource(organization, staff, rows=1, columns=1, aisle=None, kind=ResourceKind.DEVICE)
+    hour = await world.offering(organization, staff, mode=BookingMode.SLOT, name="A bench hour")
+    nine = datetime(2031, 3, 4, 9)  # noqa: DTZ001 - on the bench's own wall clock
+    slots = await world.open(staff, hour, bench, [nine, nine + HOUR], HOUR)
+    first, second = [Departure(organization, staff, bench, hour, slot) for slot in slots]
+    held = await reserved(world, first, "A1", viewer=viewer)
+    assert (held["status"], held["schedule"]["seatString"]) == ("ACTIVE", "H")
+    made = await world.data(BOOK, viewer, input={"reservationId": held["id"]})
+    taken = await world.data(RESERVE, input=named(first, "A1"))
+    assert (taken["code"], taken["alternatives"]) == ("SEATS_UNAVAILABLE", [])
+    other = await booked(world, second, "A1", viewer=viewer)
+    assert await ids(world, viewer) == [other["id"], made["id"]]
+    freed = await world.data(CANCEL, viewer, input={"id": made["id"]})
+    assert (freed["status"], freed["schedule"]["seatString"]) == ("CANCELLED", "A")
+    assert await ids(world, viewer, filter={"status": ["CONFIRMED"]}) == [other["id"]]
 
 
 @pytest.mark.feature("S4.13")
@@ -123,7 +145,7 @@ async def test_who_shows_a_guests_token_when_signed_in_owns_the_booking(world: W
     assert await ids(world, viewer) == [made["id"]]
 
 
-@pytest.mark.feature("S2.7", "S3.8", "S3.10", "S4.15")
+@pytest.mark.feature("S2.7", "S4.15")
 async def test_bookings_come_by_pages_newest_first_and_only_ones_own(world: World) -> None:
     departure, viewer, other = await world.departure(), await world.person(), await world.person()
     made = [(await booked(world, departure, f"{row}1", viewer=viewer))["id"] for row in "ABCDE"]
@@ -185,7 +207,7 @@ async def test_a_booking_is_shown_to_its_owner_and_to_staff_alone(world: World) 
         assert await world.data(BOOKING, owner, id=id_) is None
 
 
-@pytest.mark.feature("S2.11", "S3.7", "S4.16", "S4.21", "S4.33")
+@pytest.mark.feature("S2.11", "S4.16", "S4.21", "S4.33")
 async def test_cancelling_frees_the_seats_at_once_and_says_when(world: World) -> None:
     departure, viewer = await world.departure(seats=8), await world.person()
     made = await booked(world, departure, "A1", "A2", viewer=viewer)

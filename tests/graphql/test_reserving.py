@@ -63,7 +63,7 @@ async def age(world: World, held: Any, by: timedelta = HOUR) -> None:
     await world.age(decode(held["id"], "Reservation")[1], by)
 
 
-@pytest.mark.feature("S4.9", "S4.40", "S3.40")
+@pytest.mark.feature("S4.9", "S4.40")
 async def test_a_guest_holds_two_seats_and_the_next_caller_is_offered_others(world: World) -> None:
     departure = await world.departure()
     held = await world.data(RESERVE, input=named(departure, "A2", "A1"))
