@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from tests.acceptance.conftest import RunningServer
 from tests.clients import Completed, GraphQLHttp, GraphQLSocket
 from tests.processes import CONSOLE_SCRIPT, Holdfast
 
+ROOT = Path(__file__).parents[2]
 AT_ONCE = 3.0
 SEATED = {"search": {"mode": "SEATED"}}
 
@@ -86,6 +88,39 @@ async def test_ctrl_c_stops_a_worker_and_a_server_of_a_cluster(cluster: Cluster)
         assert await asyncio.to_thread(process.ended) == 0
         assert time.monotonic() - began < AT_ONCE
         assert "Traceback" not in process.said
+
+
+@pytest.mark.feature("S0.21", "S1.36", "S2.39", "S2.43", "S3.29")
+async def test_address_port_environment_and_log_level_are_settings(cluster: Cluster) -> None:
+    departure, port = await cluster.departure(), unused_port()
+    started = cluster.start(host="127.0.0.2", port=port, environment="production", log_level="error")
+    with await asyncio.to_thread(started.ready) as server:
+        assert server.address == f"http://127.0.0.2:{port}"
+        assert listening_addresses(server.pid) == [(port, "127.0.0.2")]
+        target = {"bestAvailable": {"scheduleId": departure["id"], "count": 1}}
+        async with GraphQLHttp(server.url) as http:
+            held = await field_of(http.run(documents.RESERVE, {"target": target}))
+            page = await http.client.get(server.url, headers={"accept": "text/html"})
+        assert held["__typename"] == "Reservation"
+        assert "graphiql" not in page.text.lower(), "it is off in production"
+        assert '"level"' not in server.said
+
+
+@pytest.mark.feature("S4.49")
+def test_make_installs_with_uv_or_without() -> None:
+    def steps(*arguments: str) -> str:
+        make = ["make", "--always-make", "--dry-run", "run", *arguments]
+        return subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    with_uv, without = steps("UV=/somewhere/uv"), steps("UV=")
+    assert "uv pip install" in with_uv
+    assert ".venv/bin/python -m pip install" in without
+    assert "uv pip" not in without
+    assert (
+        with_uv.rstrip().splitlines()[-1]
+        == without.rstrip().splitlines()[-1]
+        == "exec .venv/bin/holdfast serve"
+    )
 
 
 @pytest.mark.feature("S1.33", "S1.36", "S2.38", "S2.39", "S3.29")
