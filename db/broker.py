@@ -83,10 +83,13 @@ class Broker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks, self._tasks = set(self._tasks), []
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            # Again and again: redis waits with asyncio.wait_for, which before Python 3.12 loses a cancellation
+            # that comes together with the answer.
+            _, tasks = await asyncio.wait(tasks, timeout=FIRST_PAUSE)
         await self._backend.disconnect()
 
     def __aiter__(self) -> Self:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -90,6 +91,25 @@ async def test_leaving_waits_for_the_ends_of_its_tasks(new_broker: Callable[[], 
     async with new_broker() as broker:
         assert await _next(broker) == Gap()
     assert asyncio.all_tasks() == before
+
+
+async def test_leaving_ends_a_task_that_lost_its_cancellation() -> None:
+    class Losing(MemoryBackend):
+        """Loses a cancellation that comes while it publishes, as asyncio.wait_for of Python 3.11 may."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.publishing = asyncio.Event()
+
+        async def publish(self, channel: str, message: str) -> None:
+            self.publishing.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    backend = Losing()
+    async with asyncio.timeout(5), Broker(backend, channel="test", description="losing") as broker:
+        broker.publish("something")
+        await backend.publishing.wait()
 
 
 async def test_two_processes_hear_every_message_in_order_and_so_does_the_sender(
