@@ -94,8 +94,10 @@ async def migrate(settings: Settings, asked: argparse.Namespace) -> None:
 async def seed(settings: Settings, asked: argparse.Namespace) -> None:
     """Fill an empty database with demo data."""
     from holdfast.demo import fill, is_empty
+    from holdfast.logs import configure_logging
     from holdfast.wiring import wire
 
+    configure_logging(settings)
     async with database(settings) as dsn:
         await _must_be_migrated(dsn)
         async with wire(settings, dsn) as app:
