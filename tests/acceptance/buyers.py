@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ from tests.acceptance import documents
 from tests.acceptance.cluster import Cluster, value_of
 from tests.clients import GraphQLHttp, Json
 
+Say = Callable[..., Awaitable[Json]]
 CONTACT = {"name": "A Buyer", "email": "buyer@people.example"}
 
 
@@ -49,44 +51,46 @@ class Buyers:
 
     async def _buy(self, token: str, dice: random.Random) -> None:
         kept: list[str] = []
-        while not self._enough.is_set():
-            wish = dice.choice(self.departures)
-            reservation = await self._insist(token, documents.RESERVE, target=_target(wish, dice))
-            if reservation["__typename"] == "Reservation":
-                kept.append(reservation["id"])
-                self._note(reservation["id"], reservation["status"])
-            while len(kept) > 2:
-                await self._let_go(token, kept.pop(0), book=dice.random() < 0.5)
+        async with GraphQLHttp("") as http:
+            say = partial(self._insist, http, token)
+            while not self._enough.is_set():
+                target = _target(dice.choice(self.departures), dice)
+                reservation = await say(documents.RESERVE, target=target)
+                if reservation["__typename"] == "Reservation":
+                    kept.append(reservation["id"])
+                    self._note(reservation["id"], reservation["status"])
+                while len(kept) > 2:
+                    await self._let_go(say, kept.pop(0), book=dice.random() < 0.5)
 
-    async def _let_go(self, token: str, reservation: str, *, book: bool) -> None:
+    async def _let_go(self, say: Say, reservation: str, *, book: bool) -> None:
         if not book:
-            released = await self._insist(token, documents.RELEASE, id=reservation)
+            released = await say(documents.RELEASE, id=reservation)
             self._note(reservation, released["status"])
             return
-        booking = await self._insist(token, documents.BOOK, id=reservation, contact=CONTACT)
+        booking = await say(documents.BOOK, id=reservation, contact=CONTACT)
         assert booking["__typename"] == "Booking", booking
         self._note(reservation, "CONVERTED")
-        cancelled = await self._insist(token, documents.CANCEL, id=booking["id"])
+        cancelled = await say(documents.CANCEL, id=booking["id"])
         assert cancelled["status"] == "CANCELLED", cancelled
 
     def _note(self, reservation: str, status: str) -> None:
         self.told[decode(reservation, "Reservation")[1]] = status
 
-    async def _insist(self, token: str, document: str, **variables: Any) -> Json:
+    async def _insist(self, http: GraphQLHttp, token: str, document: str, **variables: Any) -> Json:
         variables["key"] = uuid4().hex
         while True:
+            http.url = self.address()
             try:
-                async with GraphQLHttp(self.address()) as http:
-                    while True:
-                        answer = await http.run(document, variables, token)
-                        if "errors" not in answer:
-                            self.answers += 1
-                            outcome: Json = value_of(answer)
-                            return outcome
-                        self._failed(answer["errors"][0])
+                answer = await http.run(document, variables, token)
             except httpx2.TransportError:
                 self.failures["CUT OFF"] += 1
                 await asyncio.sleep(0.02)
+                continue
+            if "errors" not in answer:
+                self.answers += 1
+                outcome: Json = value_of(answer)
+                return outcome
+            self._failed(answer["errors"][0])
 
     def _failed(self, error: Json) -> None:
         code = error["extensions"]["code"]

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -29,6 +29,9 @@ from tests.redis_server import RedisServer
 
 SECRET = "a secret that every process of a test's cluster knows"
 BUS, LAB = "deccan-coaches", "norrsken-lab"
+
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ class Cluster:
             return session
 
     @asynccontextmanager
-    async def database(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    async def database(self) -> AsyncIterator[Connection]:
         """A look at the tables."""
         connection = await asyncpg.connect(self.database_url)
         try:
@@ -145,15 +148,7 @@ class Cluster:
     async def seats(self, schedule: Json) -> str:
         """What the table says of a schedule's seats, a character a seat, as ``seatString`` does."""
         async with self.database() as database:
-            rows = await database.fetch(
-                "SELECT seat, status FROM allocation WHERE schedule_id = $1"
-                " AND (status <> 'HELD' OR held_until > clock_timestamp())",
-                decode(schedule["id"], "Schedule")[1],
-            )
-        seats = ["A"] * schedule["counts"]["total"]
-        for row in rows:
-            seats[row["seat"]] = {"HELD": "H", "BOOKED": "B", "BLOCKED": "X"}[row["status"]]
-        return "".join(seats)
+            return await seats_of(database, schedule)
 
     async def let_time_pass(self, reservation: str, by: timedelta) -> None:
         """Let a reservation and its hold be older than they are."""
@@ -185,6 +180,19 @@ def running_cluster(database_url: str, folder: Path) -> Iterator[Cluster]:
         for process in made.processes:
             process.close()
         asyncio.run(redis.__aexit__(None, None, None))
+
+
+async def seats_of(database: Connection, schedule: Json) -> str:
+    """The seats of a schedule as ``Cluster.seats`` gives them."""
+    rows = await database.fetch(
+        "SELECT seat, status FROM allocation WHERE schedule_id = $1"
+        " AND (status <> 'HELD' OR held_until > clock_timestamp())",
+        decode(schedule["id"], "Schedule")[1],
+    )
+    seats = ["A"] * schedule["counts"]["total"]
+    for row in rows:
+        seats[row["seat"]] = {"HELD": "H", "BOOKED": "B", "BLOCKED": "X"}[row["status"]]
+    return "".join(seats)
 
 
 def new_signing_key() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
 import pytest
 
@@ -12,7 +11,7 @@ from tests.acceptance import documents
 from tests.acceptance.buyers import Buyers, must_be_in_the_tables
 from tests.acceptance.cluster import Cluster, field_of
 from tests.acceptance.conftest import RunningServer
-from tests.acceptance.watchers import LogReader, Watcher, listening
+from tests.acceptance.watchers import LogReader, Watcher, all_agree, listening
 from tests.clients import Closed, Failed, GraphQLHttp, GraphQLSocket, Json, Subscription
 from tests.processes import eventually
 
@@ -50,7 +49,7 @@ async def test_a_cut_socket_resumes_at_the_other_server_without_a_gap_or_a_repea
         await hold_one(cluster, departure)
         watcher.take(await watch.next())
     assert watcher.told.count("SeatSnapshot") == 1
-    assert await watcher.agrees(cluster)
+    await all_agree(cluster, [watcher])
 
 
 async def test_an_event_stream_resumes_too(cluster: Cluster) -> None:
@@ -63,7 +62,7 @@ async def test_an_event_stream_resumes_too(cluster: Cluster) -> None:
         variables = {"target": watcher.target, "after": watcher.cursor}
         async with other.stream(documents.WATCH, variables) as stream:
             assert watcher.take(await stream.next())["__typename"] == "SeatDelta"
-    assert await watcher.agrees(cluster)
+    await all_agree(cluster, [watcher])
 
 
 @pytest.mark.feature("S2.21", "S4.47", "S4.56")
@@ -100,9 +99,7 @@ async def test_the_log_and_the_seats_are_told_once_and_in_order_through_a_kill_a
         async with listening(new, watchers, log):
             await a_good_deal_more()
             await buyers.stop()
-            await eventually(log.agrees)
-            for watcher in watchers:
-                await eventually(partial(watcher.agrees, cluster))
+            await all_agree(cluster, watchers, log)
     assert {watcher.told.count("SeatSnapshot") for watcher in watchers} == {1}
     await must_be_in_the_tables(buyers)
 

@@ -10,7 +10,7 @@ from domain.events import Position
 from schema.ids import decode
 from schema.types.events import log_cursor, read_log_cursor
 from tests.acceptance import documents
-from tests.acceptance.cluster import Cluster
+from tests.acceptance.cluster import Cluster, Connection, seats_of
 from tests.clients import GraphQLSocket, Json
 from tests.processes import Holdfast, eventually
 
@@ -37,6 +37,10 @@ class Watcher:
     def map(self) -> str:
         return "".join(self.seats)
 
+    def state(self, label: str) -> str:
+        """The character of one seat."""
+        return self.map[self._places[label]]
+
     async def follow(self, url: str, token: str | None = None) -> None:
         """Watch from where the map stands, until the socket or the stream ends. Raises what ended it."""
         async with await GraphQLSocket.connect(url, token) as socket:
@@ -62,20 +66,18 @@ class Watcher:
         self.heard_at.append(asyncio.get_running_loop().time())
         return message
 
-    async def agrees(self, cluster: Cluster) -> bool:
+    async def agrees(self, database: Connection) -> bool:
         """Whether the map, and its version, are what the tables say now."""
-        async with cluster.database() as database:
-            version = await database.fetchval(
-                "SELECT version FROM schedule WHERE id = $1", decode(self.schedule["id"], "Schedule")[1]
-            )
-        return bool(self.version == version) and self.map == await cluster.seats(self.schedule)
+        its = decode(self.schedule["id"], "Schedule")[1]
+        version = await database.fetchval("SELECT version FROM schedule WHERE id = $1", its)
+        return bool(self.version == version) and self.map == await seats_of(database, self.schedule)
 
 
 class LogReader:
     """Follows an organization's whole log."""
 
     def __init__(self, cluster: Cluster, organization: str, token: str) -> None:
-        self.cluster = cluster
+        self._cluster = cluster
         self.cursor: str | None = None
         self.heard: list[Position] = []
         self._organization = organization
@@ -97,24 +99,36 @@ class LogReader:
                 self.cursor = told["cursor"]
                 self.heard.append(read_log_cursor(told["event"]["cursor"])[1])
 
-    async def agrees(self) -> bool:
+    async def agrees(self, database: Connection) -> bool:
         """Whether it has heard every event that is written, each once, in their order."""
-        return self.heard == (await self._written())[self._before :]
+        return self.heard == (await self._written(database))[self._before :]
 
     async def _begin_at_the_end(self) -> None:
-        written = await self._written()
-        async with self.cluster.database() as database:
+        async with self._cluster.database() as database:
+            written = await self._written(database)
             epoch = await database.fetchval("SELECT log_epoch FROM installation")
         self.cursor = log_cursor(epoch, written[-1])
         self._before = len(written)
 
-    async def _written(self) -> list[Position]:
-        async with self.cluster.database() as database:
-            rows = await database.fetch(
-                "SELECT xid::text, id FROM event WHERE organization_id = $1 ORDER BY event.xid, id",
-                decode(self._organization, "Organization")[1],
-            )
+    async def _written(self, database: Connection) -> list[Position]:
+        rows = await database.fetch(
+            "SELECT xid::text, id FROM event WHERE organization_id = $1 ORDER BY event.xid, id",
+            decode(self._organization, "Organization")[1],
+        )
         return [Position(int(row["xid"]), row["id"]) for row in rows]
+
+
+async def all_agree(
+    cluster: Cluster, watchers: Sequence[Watcher], *logs: LogReader, seconds: float = 10
+) -> None:
+    """Wait until everybody has heard everything that is in the tables."""
+    async with cluster.database() as database:
+
+        async def agreed() -> bool:
+            agree = [*(watcher.agrees for watcher in watchers), *(log.agrees for log in logs)]
+            return all([await each(database) for each in agree])
+
+        await eventually(agreed, seconds)
 
 
 @asynccontextmanager

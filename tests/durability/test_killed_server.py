@@ -11,12 +11,11 @@ import pytest
 
 from tests.acceptance.buyers import Buyers, must_be_in_the_tables
 from tests.acceptance.cluster import Cluster
-from tests.acceptance.watchers import LogReader, Watcher, listening
-from tests.processes import CONSOLE_SCRIPT, Holdfast, eventually
+from tests.acceptance.watchers import LogReader, Watcher, all_agree, listening
+from tests.processes import CONSOLE_SCRIPT, Holdfast
 
 DYING = (sys.executable, str(Path(__file__).with_name("dying_server.py")))
 KILLS = 20
-SOON = 2.5
 
 
 @pytest.mark.durability
@@ -35,22 +34,19 @@ async def test_twenty_servers_killed_under_load_lose_nothing_and_every_watcher_h
     current = await victims.get()
     buyers = Buyers(cluster, departures, lambda: current.url)
 
-    async def all_is_heard() -> bool:
-        return await log.agrees() and all([await watcher.agrees(cluster) for watcher in watchers])
-
     async with listening(cluster.b, watchers, log):
         await buyers.start(6)
         for number in range(KILLS):
             if _ends_itself(number):
                 await asyncio.to_thread(current.ended, 20)
-                await eventually(all_is_heard, SOON)  # and nobody tells of what was committed last
+                await all_agree(cluster, watchers, log)  # and nobody tells of what was committed last
             else:
                 await asyncio.sleep(dice.uniform(0.05, 0.4))  # the moment is the dice's, not a wait
                 current.kill()
             current = await victims.get() if number < KILLS - 1 else cluster.a
         await buyers.stop()
         await starting
-        await eventually(all_is_heard, SOON)
+        await all_agree(cluster, watchers, log)
     assert buyers.failures["CUT OFF"] >= KILLS
     await must_be_in_the_tables(buyers)
 

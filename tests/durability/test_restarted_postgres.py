@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
-from functools import partial
 
 import psutil
 import pytest
 
 from tests.acceptance.buyers import Buyers, must_be_in_the_tables
 from tests.acceptance.cluster import Cluster
-from tests.acceptance.watchers import LogReader, Watcher, listening
+from tests.acceptance.watchers import LogReader, Watcher, all_agree, listening
 from tests.processes import eventually, until
 from tests.servers import PostgresServer
 
@@ -46,9 +45,7 @@ async def test_restarts_of_postgresql_under_load_lose_nothing_and_watchers_are_s
             await asyncio.to_thread(durable_postgres.start_again)
             await live_again(watchers, log)
         await buyers.stop()
-        await eventually(log.agrees)
-        for watcher in watchers:
-            await eventually(partial(watcher.agrees, cluster))
+        await all_agree(cluster, watchers, log)
     assert set(buyers.failures) == {"UNAVAILABLE"}, "each was told so, and none was cut off"
     assert '"level":"error"' not in cluster.said
     assert {watcher.told.count("SeatSnapshot") for watcher in watchers} == {1}
