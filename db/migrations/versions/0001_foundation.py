@@ -254,6 +254,9 @@ BEGIN
   IF caller IS NOT NULL THEN
     PERFORM pg_advisory_xact_lock(hashtextextended(encode(caller, 'hex'), 0));
   END IF;
+  -- Those who queue for a row that is updated meanwhile are numbered (xid) when they first wake, then queue again
+  -- for the newer row: the log, in the order of those numbers, would have the schedule's steps out of theirs.
+  PERFORM pg_advisory_xact_lock(hashtextextended(target::text, 2));
   SELECT s.version, s.status INTO lock_schedule.version, lock_schedule.status
     FROM schedule s WHERE s.id = target FOR NO KEY UPDATE;
   present := FOUND;
