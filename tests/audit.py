@@ -47,6 +47,9 @@ RULES: Mapping[str, str] = {
         SELECT stream_id FROM event GROUP BY stream_id, stream
         HAVING array_agg(version ORDER BY version) <> ARRAY(SELECT generate_series(
           CASE stream WHEN 'schedule' THEN 0 ELSE 1 END, max(version)))""",
+    "the log has the steps of a stream in their order": """
+        SELECT stream_id FROM event GROUP BY stream_id
+        HAVING array_agg(version ORDER BY xid, id) <> array_agg(version ORDER BY version)""",
     "everything is at the version that the log tells": """
         SELECT id FROM (
           SELECT id, version FROM schedule UNION ALL SELECT id, version FROM reservation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,29 +34,15 @@ from domain.reservations import ForceRelease, OnReservation, Reserve
 from domain.viewer import Viewer
 from schema.ids import encode
 from tests.audit import broken_rules
+from tests.onlooker import LABELS, Onlooker, board
 from tests.world import World, new_world
 
-LABELS = ["A1", "A2", "A3", "A4", "B1", "B2", "B3", "B4"]
 MOST = 4
 SCHEDULES = range(3)
 CALLERS = range(3)
 GUEST = 2
 HOUR = timedelta(hours=1)
 Value = TypeVar("Value")
-
-BOARD = "query Board($ids: [ID!]!) { nodes(ids: $ids) { ... on Schedule { id version seatString counts { ...C } } } }"
-WATCH = """
-subscription Watch($target: SeatChangesTarget!, $after: Cursor) {
-  seatChanges(target: $target, after: $after) {
-    __typename
-    ... on StreamMessage { cursor }
-    ... on SeatSnapshot { schedules { id version seatString counts { ...C } } }
-    ... on SeatDelta { scheduleId version counts { ...C } changed { label status } }
-  }
-}
-"""
-COUNTS = "fragment C on SeatCounts { total available held booked blocked }"
-LETTER = {"AVAILABLE": "A", "HELD": "H", "BOOKED": "B", "BLOCKED": "X"}
 
 
 @dataclass
@@ -105,53 +91,6 @@ class Model:
     def string(self) -> str:
         """One letter a seat."""
         return "".join(self.seats.get(seat, ("A", None))[0] for seat in range(len(LABELS)))
-
-
-class Onlooker:
-    """A watcher of seat changes who puts together what is sent; its line may be cut and taken up again."""
-
-    def __init__(self, world: World, target: dict[str, Any]) -> None:
-        self.target = target
-        self.cursor: str | None = None
-        self.strings: dict[str, list[str]] = {}
-        self.versions: dict[str, int] = {}
-        self.counts: dict[str, Any] = {}
-        self.world = world
-        self._line: AsyncGenerator[dict[str, Any], None] | None = None
-
-    async def look(self, until: dict[str, int]) -> None:
-        """Read on until each schedule that is watched is at least at this version."""
-        if self._line is None:
-            prepared = self.world.executor.prepare(WATCH + COUNTS)
-            variables = {"target": self.target, "after": self.cursor}
-            self._line = self.world.executor.subscribe(prepared, variables, self.world.context())
-        async with asyncio.timeout(10):
-            while not self.strings or any(self.versions[id_] < until[id_] for id_ in self.versions):
-                result = await anext(self._line)
-                assert "errors" not in result, result
-                self._hear(result["data"]["seatChanges"])
-
-    async def cut(self) -> None:
-        """Lose the line; the next look resumes behind the last message."""
-        if self._line is not None:
-            await self._line.aclose()
-            self._line = None
-
-    def _hear(self, message: dict[str, Any]) -> None:
-        self.cursor = message["cursor"]
-        if message["__typename"] == "SeatSnapshot":
-            assert not self.strings, "a snapshot comes first, and once"
-            for schedule in message["schedules"]:
-                self.strings[schedule["id"]] = [*schedule["seatString"]]
-                self.versions[schedule["id"]] = schedule["version"]
-                self.counts[schedule["id"]] = schedule["counts"]
-            return
-        assert message["__typename"] == "SeatDelta", message
-        id_ = message["scheduleId"]
-        assert message["version"] > self.versions[id_], "told twice"
-        self.versions[id_], self.counts[id_] = message["version"], message["counts"]
-        for change in message["changed"]:
-            self.strings[id_][LABELS.index(change["label"])] = LETTER[change["status"]]
 
 
 @dataclass
@@ -373,12 +312,9 @@ class TradeMachine(RuleBasedStateMachine):
         self.sweep()
         watchers = self.steady + self.cut_off
         self._look(watchers)
-        for row in self._board():
-            for watcher in watchers:
-                if row["id"] in watcher.strings:
-                    assert "".join(watcher.strings[row["id"]]) == row["seatString"]
-                    assert watcher.versions[row["id"]] == row["version"]
-                    assert watcher.counts[row["id"]] == row["counts"]
+        rows = self._board()
+        for watcher in watchers:
+            watcher.must_agree_with(rows)
         assert self.steady[1].strings.keys() == {*self.gids}
         for watcher in watchers:
             self.stage.run(watcher.cut())
@@ -389,7 +325,7 @@ class TradeMachine(RuleBasedStateMachine):
             self.stage.run(onlooker.look(versions))
 
     def _board(self) -> Any:
-        return self.stage.run(self.stage.world.data(BOARD + COUNTS, self.stage.callers[0], ids=self.gids))
+        return self.stage.run(board(self.stage.world, self.gids))
 
     def _hold(self, number: int) -> Hold:
         return self.holds[number % len(self.holds)]
