@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -169,16 +170,16 @@ def running_cluster(database_url: str, folder: Path) -> Iterator[Cluster]:
     made = Cluster(database_url, redis, folder, new_signing_key())
     try:
         with Holdfast("seed", folder, database_url=database_url, secret=SECRET) as seed:
+            for command in ("serve", "serve", "worker"):
+                made.start(command)
             assert seed.ended(30) == 0, seed.said
             made.passwords = seed.passwords
-        for command in ("serve", "serve", "worker"):
-            made.start(command)
         for process in made.processes:
             process.ready()
         yield made
     finally:
-        for process in made.processes:
-            process.close()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Holdfast.close, made.processes))
         asyncio.run(redis.__aexit__(None, None, None))
 
 
