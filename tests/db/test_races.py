@@ -19,6 +19,7 @@ import pytest
 from db import ledger
 from domain.bookings import Book, CancelBooking
 from domain.contact import Contact
+from domain.curation import LayoutPlan, SaveOffering, SaveResource
 from domain.errors import Refusal, ReservationLimitReached
 from domain.holding import BestAvailable, Seats
 from domain.ledger import Booking, Reservation
@@ -376,6 +377,20 @@ async def test_parallel_requests_on_different_schedules_do_not_pass_the_limit(
         refused = [each for each in came if isinstance(each, ReservationLimitReached)]
         assert {(each.limit, each.retry_at) for each in refused} == {(3, first_to_end)}
         assert await broken_rules(crowd.world.app.pool) == []
+
+
+async def test_of_many_who_save_one_thing_each_is_a_step_in_the_order_of_the_log(crowd: Crowd) -> None:
+    departure = await crowd.world.departure()
+    staff, offering, resource = departure.staff, departure.offering, departure.resource
+    again = SaveOffering(offering.id, offering.organization_id, offering.name, offering.mode, offering.price)
+    moved = SaveResource(
+        resource.id, resource.organization_id, resource.kind, resource.name, "UTC", LayoutPlan(10, 4, 2)
+    )
+    saves = [crowd.world.app.services.curation.save_offering(staff, again) for _ in range(25)]
+    others = [crowd.world.app.services.curation.save_resource(staff, moved) for _ in range(25)]
+    offerings, resources = await asyncio.gather(asyncio.gather(*saves), asyncio.gather(*others))
+    assert sorted(each.version for each in offerings) == [*range(2, 27)]
+    assert sorted(each.version for each in resources) == [*range(2, 27)]
 
 
 async def take_the_guards_off(pool: asyncpg.Pool, patch: pytest.MonkeyPatch) -> None:
