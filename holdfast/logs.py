@@ -69,6 +69,8 @@ def configure_logging(settings: Settings) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
         logger.setLevel(logging.WARNING)  # what it says of single requests holds the client's address
+    # Of a database that is away the feed tells once; asyncpg's pool would tell at each try, with a traceback.
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 
 def withhold_private(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
