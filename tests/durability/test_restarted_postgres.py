@@ -47,7 +47,8 @@ async def test_restarts_of_postgresql_under_load_lose_nothing_and_watchers_are_s
         await buyers.stop()
         await all_agree(cluster, watchers, log)
     assert set(buyers.failures) == {"UNAVAILABLE"}, "each was told so, and none was cut off"
-    assert '"level":"error"' not in cluster.said
+    assert '"feed.lost"' in cluster.b.said, "the operator is told"
+    assert "Traceback" not in cluster.said
     assert {watcher.told.count("SeatSnapshot") for watcher in watchers} == {1}
     await must_be_in_the_tables(buyers)
 
