@@ -6,11 +6,14 @@ import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import jwt
+import pytest
+from jwt import PyJWKSet
 
 from tests.acceptance import documents
-from tests.acceptance.cluster import Cluster, field_of
+from tests.acceptance.cluster import Cluster, field_of, new_signing_key
 from tests.clients import Completed, EventStream, GraphQLHttp, GraphQLSocket, Json, Subscription
 from tests.processes import Holdfast
 
@@ -23,6 +26,8 @@ async def watching_bookings(socket: GraphQLSocket) -> Subscription:
     return watch
 
 
+@pytest.mark.feature("S2.3")
+@pytest.mark.feature("S2.3", "S2.34")
 async def test_signing_out_through_one_server_ends_the_streams_at_the_other(cluster: Cluster) -> None:
     session = await cluster.sign_in("customer", cluster.a)
     token = session["accessToken"]
@@ -60,6 +65,7 @@ async def last_word(stream: EventStream) -> str:
         code = result["errors"][0]["extensions"]["code"]
 
 
+@pytest.mark.feature("S3.27", "S3.35")
 async def test_a_socket_outlives_no_token_unless_it_is_given_a_fresh_one(cluster: Cluster) -> None:
     person = await cluster.person(life=timedelta(seconds=3))
     async with (
@@ -88,6 +94,8 @@ async def test_another_users_token_does_not_keep_a_socket(cluster: Cluster) -> N
         assert (await socket.closed()).code == 4403
 
 
+@pytest.mark.feature("S2.5", "S2.6")
+@pytest.mark.feature("S2.5", "S2.6", "S2.26")
 async def test_keys_rotate_and_nobody_is_signed_out(cluster: Cluster, fresh_folder: Path) -> None:
     """Keys kept in the data directory: two servers read them, one of which started before they changed."""
 
@@ -110,8 +118,40 @@ async def test_keys_rotate_and_nobody_is_signed_out(cluster: Cluster, fresh_fold
                     assert viewer["email"] == "provider@demo.example"
             keys = json.loads(server.get("/.well-known/jwks.json")[1])["keys"]
             assert {key["kid"] for key in keys} == {kid(early), kid(late)}
-            assert all(key["alg"] == "RS256" and "d" not in key for key in keys)
+            assert all("d" not in key for key in keys)
+            for session in (early, late):  # as somebody checks it who knows nothing but the keys
+                key = PyJWKSet.from_dict({"keys": keys})[kid(session)]
+                assert jwt.decode(session["accessToken"], key, algorithms=["RS256"])["iss"] == "holdfast"
         assert (await field_of(socket.run(documents.VIEWER)))["email"] == "provider@demo.example"
+
+
+@pytest.mark.feature("S0.5", "S2.36", "S2.41", "S3.27")
+async def test_a_signing_key_can_be_given_and_an_earlier_one_kept(
+    cluster: Cluster, fresh_folder: Path
+) -> None:
+    earlier, old = fresh_folder / "earlier.pem", await cluster.sign_in("admin")
+    earlier.write_text(cluster.signing_key)
+    given: dict[str, Any] = {
+        "jwt_private_key": new_signing_key(),
+        "jwt_previous_keys": earlier,
+        "access_token_minutes": 5,
+    }
+    with await asyncio.to_thread(cluster.start(**given).ready) as server:
+        new = await cluster.sign_in("admin", server)
+        assert kid(new) != kid(old)
+        assert [life(old), life(new)] == [timedelta(minutes=30), timedelta(minutes=5)]
+        async with GraphQLHttp(server.url) as there, GraphQLHttp(cluster.a.url) as here:
+            for session in (old, new):
+                viewer = await field_of(there.run(documents.VIEWER, token=session["accessToken"]))
+                assert viewer["email"] == "admin@demo.example"
+            stranger = await here.run(documents.VIEWER, token=new["accessToken"])
+            assert stranger["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+def life(session: Json) -> timedelta:
+    """How long a session's access token is good."""
+    claims = jwt.decode(session["accessToken"], options={"verify_signature": False})
+    return timedelta(seconds=claims["exp"] - claims["iat"])
 
 
 def kid(session: Json) -> str:

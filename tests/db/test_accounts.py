@@ -141,6 +141,7 @@ async def test_who_registers_is_signed_in_and_can_sign_in_on_another_process(
     assert (await there.viewer(again)).session_id != viewer.session_id
 
 
+@pytest.mark.feature("S3.1", "S3.25")
 async def test_an_address_has_one_account_in_any_case_even_when_two_ask_at_once(
     here: Process, there: Process
 ) -> None:
@@ -407,6 +408,7 @@ async def test_what_is_no_refresh_token_of_ours_is_refused(here: Process, token:
     await refused(here.accounts.refresh(GUEST, token))
 
 
+@pytest.mark.feature("S2.27")
 async def test_use_of_an_old_token_ends_its_family(here: Process, there: Process, pool: Pool) -> None:
     first = await register(here)
     other = await here.accounts.login(GUEST, EMAIL, PASSWORD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ async def signed_in(world: World, session: Any) -> Viewer:
     return await world.app.identity.authenticate(f"Bearer {session['accessToken']}", "192.0.2.1", "r")
 
 
-@pytest.mark.feature("S2.1", "S4.1", "S4.3")
+@pytest.mark.feature("S2.1", "S4.1", "S4.3", "S3.1", "S3.35", "S4.30", "S2.36")
 async def test_who_registers_has_a_session_and_is_the_viewer(world: World) -> None:
     session = await register(world)
     assert session["__typename"] == "Session"
@@ -54,6 +55,8 @@ async def test_who_registers_has_a_session_and_is_the_viewer(world: World) -> No
         "memberships": [],
     }
     viewer = await signed_in(world, session)
+    left = datetime.fromisoformat(session["accessTokenExpiresAt"]) - datetime.now(UTC)
+    assert timedelta(minutes=29) < left <= timedelta(minutes=30)
     assert decode(session["user"]["id"], "User")[1] == viewer.user_id
     assert await world.data(VIEWER, viewer) == {
         "id": session["user"]["id"],
@@ -120,7 +123,7 @@ def _answers(result: dict[str, Any]) -> Counter[str]:
     return Counter(error["extensions"]["code"] for error in result["errors"])
 
 
-@pytest.mark.feature("S2.2")
+@pytest.mark.feature("S2.2", "S2.27")
 async def test_a_refresh_gives_the_next_pair_and_an_old_token_ends_the_session(world: World) -> None:
     first = await register(world)
     second = await world.data(REFRESH, input={"refreshToken": first["refreshToken"]})
@@ -150,7 +153,7 @@ async def test_a_new_password_ends_the_old_sessions_on_every_process(
     assert await world.code(CHANGE, input=change) == "UNAUTHENTICATED"
 
 
-@pytest.mark.feature("S2.34")
+@pytest.mark.feature("S2.34", "S2.3")
 async def test_logout_here_elsewhere_and_everywhere(world: World) -> None:
     sessions = [await register(world)] + [
         await world.data(LOGIN, input={"email": EMAIL, "password": PASSWORD}) for _ in range(3)

@@ -47,6 +47,7 @@ def test_a_thumbprint_is_that_of_rfc_7638() -> None:
     assert thumbprint(key) == RFC7638_THUMBPRINT
 
 
+@pytest.mark.feature("S0.5")
 def test_secrets_are_made_once_and_only_ours_to_read(settings: Settings) -> None:
     secret, keys = server_secret(settings), signing_keys(settings)
     assert len(secret) >= 32
@@ -81,6 +82,7 @@ def test_a_newer_key_in_the_folder_signs_and_the_older_one_still_verifies(settin
     assert [key.kid for key in keys.verifying] == [keys.kid, older.kid]
 
 
+@pytest.mark.feature("S2.41")
 def test_given_keys_win_over_the_folder_as_pem_or_as_path(settings: Settings, tmp_path: Path) -> None:
     current, previous = new_key(), new_key()
     (tmp_path / "previous.pem").write_bytes(

@@ -90,6 +90,7 @@ def test_a_token_says_who_which_session_and_until_when_to_every_process(
     assert here.sign() != here.sign()
 
 
+@pytest.mark.feature("S2.5")
 def test_anybody_can_check_a_token_with_the_published_keys(here: Process) -> None:
     token = here.sign()
     found = jwt.PyJWKSet.from_dict(dict(here.ring.jwks()))[jwt.get_unverified_header(token)["kid"]]
@@ -98,6 +99,7 @@ def test_anybody_can_check_a_token_with_the_published_keys(here: Process) -> Non
     assert published.keys() - {"key_ops"} == {"kty", "n", "e", "kid", "use", "alg"}
 
 
+@pytest.mark.feature("S3.27")
 def test_a_token_ends_to_the_second_however_often_it_was_seen(here: Process) -> None:
     token = here.sign()
     here.clock.forward(minutes=29, seconds=59.9)
