@@ -329,7 +329,7 @@ STRANGERS = [
 ]
 
 
-@pytest.mark.feature("S2.25", "S2.32", "S3.22", "S3.28")
+@pytest.mark.feature("S1.30", "S2.25", "S2.32", "S3.22", "S3.28")
 async def test_nobody_learns_or_changes_anything_of_others(case: Case) -> None:
     secrets = case.secrets | {
         f"event {number}": id_ for number, id_ in enumerate(await _private_events(case))
