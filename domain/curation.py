@@ -28,7 +28,7 @@ from domain.once import Once
 from domain.ports import Transaction
 from domain.seats import SeatCategory, SeatLayout, SeatState, SeatStatus, plan_layout, seats_of
 from domain.viewer import Viewer
-from domain.walltime import local_date, resolve_local, zone_of
+from domain.walltime import format_duration, local_date, resolve_local, zone_of
 
 MAX_STARTS = 1000
 MAX_SEATS_PER_RESERVATION = 100
@@ -281,7 +281,7 @@ def plan_schedules(
     price = request.price or offering.price
     schedules: list[Schedule] = []
     for local in sorted(request.local_starts):
-        start = resolve_local(local, resource.time_zone)
+        start = resolve_local(local, resource.time_zone, ("localStarts",))
         if schedules and start < schedules[-1].end:
             raise InvalidInput(
                 f"{local.isoformat(timespec='minutes')} starts before the one in front of it ends.",
@@ -410,7 +410,7 @@ def _optional_text(text: str | None, path: tuple[str, ...], most: int = 200) -> 
 
 def _between(value: timedelta, ends: tuple[timedelta, timedelta], path: tuple[str, ...]) -> timedelta:
     if not ends[0] <= value <= ends[1]:
-        raise InvalidInput(f"Between {ends[0]} and {ends[1]}.", path)
+        raise InvalidInput(f"Between {format_duration(ends[0])} and {format_duration(ends[1])}.", path)
     return value
 
 
