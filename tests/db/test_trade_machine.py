@@ -362,7 +362,7 @@ class TradeMachine(RuleBasedStateMachine):
 def test_whatever_is_done_in_whatever_order_tables_answers_and_watchers_agree(
     data_dir: Path, database_url: str
 ) -> None:
-    many = hypothesis.settings(max_examples=80, stateful_step_count=30)
+    many = hypothesis.settings(max_examples=60, stateful_step_count=30)
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         world = runner.run(stack.enter_async_context(new_world(data_dir, database_url)))
