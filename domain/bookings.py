@@ -18,6 +18,7 @@ from domain.ports import Transaction
 from domain.reference import new_reference
 from domain.reservations import OnReservation, Reservations, ended, reservation_event
 from domain.seats import SeatStatus
+from domain.text import checked_optional_text
 from domain.viewer import Viewer
 
 
@@ -61,7 +62,7 @@ class Bookings:
         """Cancel a booking and free its seats. Cancelling twice is cancelling once.
 
         Raises NotFound, PolicyViolation (it has started, and the caller is not staff), Conflict (it is not at the
-        version expected), IdempotencyMismatch.
+        version expected), InvalidInput (a long reason), IdempotencyMismatch.
         """
 
         async def work(tx: Transaction) -> Booking:
@@ -95,6 +96,7 @@ class Bookings:
         return booking
 
     async def _cancel(self, tx: Transaction, viewer: Viewer, request: CancelBooking) -> Booking:
+        reason = checked_optional_text(request.reason, ("reason",))
         found = await tx.ledger.booking(request.id) if request.id else None
         if found is None:
             raise no_such_booking()
@@ -113,7 +115,7 @@ class Bookings:
         if current.status is BookingStatus.CANCELLED:
             return current
         _must_be_cancellable(current, locked, terms.start, staff=staff)
-        cancelled = await tx.ledger.cancel(current.id, locked.at, request.reason)
+        cancelled = await tx.ledger.cancel(current.id, locked.at, reason)
         if cancelled is None:
             raise PolicyViolation("This booking cannot be cancelled any more.", ("id",))
         layout = await tx.ledger.layout(terms.layout_id)

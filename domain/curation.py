@@ -27,6 +27,7 @@ from domain.money import Money
 from domain.once import Once
 from domain.ports import Transaction
 from domain.seats import SeatCategory, SeatLayout, SeatState, SeatStatus, plan_layout, seats_of
+from domain.text import PAGE, checked_optional_text, checked_text
 from domain.viewer import Viewer
 from domain.walltime import format_duration, local_date, resolve_local, zone_of
 
@@ -184,7 +185,7 @@ async def _save_resource(tx: Transaction, organization: Organization, request: S
         id=before.id if before else new_id(),
         organization_id=organization.id,
         kind=request.kind,
-        name=_text(request.name, ("name",)),
+        name=checked_text(request.name, ("name",)),
         time_zone=request.time_zone,
         attributes=_attributes(request.attributes),
         layout_id=layout.id,
@@ -226,14 +227,14 @@ async def _save_offering(
     offering = Offering(
         id=before.id if before else new_id(),
         organization_id=organization.id,
-        name=_text(request.name, ("name",)),
-        description=_optional_text(request.description, ("description",), 10_000),
+        name=checked_text(request.name, ("name",)),
+        description=checked_optional_text(request.description, ("description",), PAGE),
         mode=request.mode,
         price=request.price,
         reservation_ttl=_between(request.reservation_ttl or DEFAULT_TTL, TTL_RANGE, ("reservationTtl",)),
         max_seats=_max_seats(default_max_seats if request.max_seats is None else request.max_seats),
-        origin=_optional_text(request.origin, ("origin",)),
-        destination=_optional_text(request.destination, ("destination",)),
+        origin=checked_optional_text(request.origin, ("origin",)),
+        destination=checked_optional_text(request.destination, ("destination",)),
         distance_km=_distance(request.distance_km),
         version=before.version + 1 if before else 1,
     )
@@ -392,20 +393,6 @@ async def _terms(tx: Transaction, id_: UUID) -> Terms:
 
 async def _reopened(tx: Transaction, first: UUID) -> Opened:
     return Opened(await tx.catalogue.opened_with(first))
-
-
-def _text(text: str, path: tuple[str, ...], most: int = 200) -> str:
-    checked = _optional_text(text, path, most)
-    if checked is None:
-        raise InvalidInput("This must not be empty.", path)
-    return checked
-
-
-def _optional_text(text: str | None, path: tuple[str, ...], most: int = 200) -> str | None:
-    trimmed = (text or "").strip()
-    if len(trimmed) > most or "\x00" in trimmed:
-        raise InvalidInput(f"At most {most} characters, none of them NUL.", path)
-    return trimmed or None
 
 
 def _between(value: timedelta, ends: tuple[timedelta, timedelta], path: tuple[str, ...]) -> timedelta:

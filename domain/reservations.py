@@ -31,6 +31,7 @@ from domain.ledger import Hold, LockedSchedule, Reservation, ReservationStatus
 from domain.once import Once
 from domain.ports import Transaction
 from domain.seats import SeatLayout, SeatStatus
+from domain.text import checked_text
 from domain.viewer import Viewer
 
 
@@ -120,15 +121,16 @@ class Reservations:
         """End anybody's reservation, as staff of its organization.
 
         Raises NotFound (also for whom it is none of their business), ReservationExpired, PolicyViolation,
-        IdempotencyMismatch.
+        InvalidInput (no reason, or a long one), IdempotencyMismatch.
         """
+        reason = checked_text(request.reason, ("reason",))
 
         async def work(tx: Transaction) -> Reservation:
             found = await tx.ledger.reservation(request.id) if request.id else None
             if found is None:
                 raise no_such_reservation()
             await must_be_staff(tx, viewer, found.organization_id, otherwise=no_such_reservation())
-            return await _release(tx, found, request.reason)
+            return await _release(tx, found, reason)
 
         return await self.once.run(viewer, "forceReleaseReservation", request, key, work, found_reservation)
 

@@ -313,3 +313,14 @@ async def test_an_ended_reservation_is_not_sold(world: World) -> None:
     assert (refused["code"], refused["expiredAt"]) == ("RESERVATION_EXPIRED", looked["expiresAt"])
     assert await trade_tables(world.app.pool) == before
     assert (await world.data(RESERVATION, id=theirs["id"], token=theirs["token"]))["status"] == "ACTIVE"
+
+
+@pytest.mark.parametrize("reason", ["x" * 201, "nul\x00"])
+async def test_a_reason_has_its_limit_and_a_longer_one_cancels_nothing(world: World, reason: str) -> None:
+    departure = await world.departure()
+    customer = await world.person()
+    booking = await booked(world, departure, "A1", viewer=customer)
+    before = await trade_tables(world.app.pool)
+    result = await world.run(CANCEL, customer, input={"id": booking["id"], "reason": reason})
+    assert result["errors"][0]["extensions"]["code"] == "INVALID_INPUT"
+    assert await trade_tables(world.app.pool) == before
