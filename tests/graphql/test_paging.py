@@ -41,12 +41,14 @@ async def a_few_of_each(world: World, schedules: int = 6, sales: int = 3) -> Dep
     """A departure whose staff has reservations and bookings, among more offerings, resources and schedules."""
     departure = await world.departure(seats=40)
     staff, use = departure.staff, world.app.services
-    for number in range(4):
-        await world.organization(f"House {number}")
-        await world.resource(departure.organization, staff)
-        await world.offering(departure.organization, staff)
-    starts = [NINE + timedelta(days=number) for number in range(schedules)]
+    starts = [NINE + timedelta(days=number) for number in range(schedules // 2)]
     await world.open(staff, departure.offering, departure.resource, starts)
+    for number in range(4):
+        await world.organization("Same name")
+        beside = await world.resource(departure.organization, staff)
+        await world.offering(departure.organization, staff)
+        if number < 2:  # starts at the same instants as others
+            await world.open(staff, departure.offering, beside, starts)
     for number in range(2 * sales):
         seat = Seats([f"{'ABCDEFGHIJ'[number % 10]}{number // 10 + 1}"])
         held = await use.reservations.reserve(staff, Reserve(departure.schedule_id, seat))
