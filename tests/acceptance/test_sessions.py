@@ -132,7 +132,6 @@ async def test_a_signing_key_can_be_given_and_an_earlier_one_kept(
     given: dict[str, Any] = {
         "jwt_private_key": new_signing_key(),
         "jwt_previous_keys": earlier,
-        "access_token_minutes": 5,
     }
     with await asyncio.to_thread(cluster.start(**given, access_token_minutes=5).ready) as server:
         new = await cluster.sign_in("admin", server)

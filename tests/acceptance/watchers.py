@@ -11,7 +11,7 @@ from schema.ids import decode
 from schema.types.events import log_cursor, read_log_cursor
 from tests.acceptance import documents
 from tests.acceptance.cluster import Cluster, Connection, seats_of
-from tests.clients import GraphQLSocket, Json
+from tests.clients import Failed, GraphQLSocket, Json, Subscription
 from tests.processes import Holdfast, eventually
 
 _LETTERS = {"AVAILABLE": "A", "HELD": "H", "BOOKED": "B", "BLOCKED": "X"}
@@ -42,11 +42,12 @@ class Watcher:
         return self.map[self._places[label]]
 
     async def follow(self, url: str, token: str | None = None) -> None:
-        """Watch from where the map stands, until the socket or the stream ends. Raises what ended it."""
+        """Watch from where the map stands, until the socket ends. Raises what ended it."""
         async with await GraphQLSocket.connect(url, token) as socket:
-            watch = await socket.subscribe(documents.WATCH, {"target": self.target, "after": self.cursor})
             while True:
-                self.take(await watch.next(3600))
+                watch = await socket.subscribe(documents.WATCH, {"target": self.target, "after": self.cursor})
+                async for result in results(watch):
+                    self.take(result)
 
     def take(self, result: Json) -> Json:
         """Put one message into the map. A version that comes twice or too late fails."""
@@ -73,6 +74,19 @@ class Watcher:
         return bool(self.version == version) and self.map == await seats_of(database, self.schedule)
 
 
+async def results(watch: Subscription) -> AsyncIterator[Json]:
+    """What is told, until the server says that its database is away: then one may ask again."""
+    while True:
+        try:
+            result = await watch.next(3600)
+        except Failed as failed:
+            if failed.code != "UNAVAILABLE":
+                raise
+            return
+        assert "errors" not in result, result
+        yield result
+
+
 class LogReader:
     """Follows an organization's whole log."""
 
@@ -88,16 +102,15 @@ class LogReader:
         """Listen from where it stands, until the socket ends. Raises what ended it."""
         if self.cursor is None:
             await self._begin_at_the_end()
-        variables = {"filter": {"organizationId": self._organization}, "after": self.cursor}
+        wanted = {"organizationId": self._organization}
         async with await GraphQLSocket.connect(url, self._token) as socket:
-            log = await socket.subscribe(documents.WATCH_EVENTS, variables)
             while True:
-                result = await log.next(3600)
-                assert "errors" not in result, result
-                told: Json = result["data"]["events"]
-                assert told["__typename"] == "EventDelivered", told
-                self.cursor = told["cursor"]
-                self.heard.append(read_log_cursor(told["event"]["cursor"])[1])
+                log = await socket.subscribe(documents.WATCH_EVENTS, {"filter": wanted, "after": self.cursor})
+                async for result in results(log):
+                    told: Json = result["data"]["events"]
+                    assert told["__typename"] == "EventDelivered", told
+                    self.cursor = told["cursor"]
+                    self.heard.append(read_log_cursor(told["event"]["cursor"])[1])
 
     async def agrees(self, database: Connection) -> bool:
         """Whether it has heard every event that is written, each once, in their order."""

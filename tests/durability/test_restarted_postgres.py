@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import psutil
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from tests.acceptance.buyers import Buyers, must_be_in_the_tables
 from tests.acceptance.cluster import Cluster
 from tests.acceptance.watchers import LogReader, Watcher, all_agree, listening
-from tests.processes import eventually, until
+from tests.processes import eventually
 from tests.servers import PostgresServer
 
 SOON = 2.0
@@ -38,11 +40,10 @@ async def test_restarts_of_postgresql_under_load_lose_nothing_and_watchers_are_s
         for outage in OUTAGES:
             answered = buyers.answers
             await eventually(lambda: buyers.answers > answered + 40)  # noqa: B023 - awaited at once
-            await asyncio.to_thread(stop_immediately, durable_postgres)
-            await asyncio.sleep(outage)
-            assert cluster.a.get("/health/ready")[0] == 503 or outage == 0
-            assert cluster.a.get("/health/live")[0] == 200
-            await asyncio.to_thread(durable_postgres.start_again)
+            async with away(durable_postgres):
+                await asyncio.sleep(outage)
+                assert cluster.a.get("/health/ready")[0] == 503 or outage == 0
+                assert cluster.a.get("/health/live")[0] == 200
             await live_again(watchers, log)
         await buyers.stop()
         await all_agree(cluster, watchers, log)
@@ -61,8 +62,13 @@ async def live_again(watchers: list[Watcher], log: LogReader) -> None:
         await eventually(lambda: len(log.heard) > heard)
 
 
-def stop_immediately(postgres: PostgresServer) -> None:
-    """What ``pg_ctl stop -m immediate`` does: sessions end where they are, and the next start recovers."""
+@asynccontextmanager
+async def away(postgres: PostgresServer) -> AsyncIterator[None]:
+    """Stop it as ``pg_ctl stop -m immediate`` does: sessions end where they are, and the next start recovers."""
     postmaster = psutil.Process(postgres.pid)
     postmaster.send_signal(signal.SIGQUIT)
-    until(lambda: not postmaster.is_running() or postmaster.status() == psutil.STATUS_ZOMBIE)
+    await eventually(lambda: not postmaster.is_running() or postmaster.status() == psutil.STATUS_ZOMBIE)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(postgres.start_again)
