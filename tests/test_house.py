@@ -41,6 +41,7 @@ def locked(name: str) -> dict[str, str]:
     return {canonicalize_name(package): version for package, version in found}
 
 
+@pytest.mark.feature("S4.53")
 def test_the_rooms_import_each_other_in_one_direction() -> None:
     checked = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
@@ -112,3 +113,23 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
         and empty & set("_".join(path.relative_to(HOUSE).with_suffix("").parts).split("_"))
     ]
     assert named == []
+
+
+@pytest.mark.feature("S0.23", "S2.56")
+def test_one_command_lints_checks_formats_and_types_and_runs_every_test() -> None:
+    makefile = (HOUSE / "Makefile").read_text()
+    recipes = dict(re.findall(r"^(test|lint|types):[^\n]*\n((?:\t.*\n)+)", makefile, re.MULTILINE))
+    assert "lint types && .venv/bin/pytest" in recipes["test"]
+    assert all(word in recipes["lint"] for word in ("ruff check", "ruff format --check", "lint-imports"))
+    assert "mypy" in recipes["types"]
+    assert PROJECT["tool"]["mypy"]["strict"] is True
+
+
+@pytest.mark.feature("S1.47")
+def test_the_licence_is_mit_and_the_package_says_so() -> None:
+    words = (HOUSE / "LICENSE").read_text()
+    assert words.startswith("MIT License")
+    assert "to use, copy, modify, merge, publish, distribute, sublicense, and/or sell" in " ".join(
+        words.split()
+    )
+    assert PROJECT["project"]["license"] == "MIT"
