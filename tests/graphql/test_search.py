@@ -160,11 +160,9 @@ async def test_what_is_over_is_found_by_date_alone_and_what_is_cancelled_never(w
 
 
 @pytest.mark.feature("S2.32")
-@pytest.mark.parametrize(
-    "text", ["'; DROP TABLE schedule; --", "' OR '1'='1", "%", "_", "\\", "ümlaut", "x" * 5_000]
-)
-async def test_text_is_compared_and_never_run(world: World, text: str) -> None:
-    line = await Line(world).runs("UTC", NINE, origin=text[:200], destination="Pune")
-    assert await found(world, {"origin": text[:200]}) == list(line.ids.values())
-    assert await found(world, {"destination": text}) == []
+async def test_text_is_compared_and_never_run(world: World) -> None:
+    for text in ("'; DROP TABLE schedule; --", "' OR '1'='1", "%", "_", "\\", "ümlaut", "x" * 5_000):
+        line = await Line(world).runs("UTC", NINE, origin=text[:200], destination="Pune")
+        assert await found(world, {"origin": text[:200]}) == list(line.ids.values())
+        assert await found(world, {"destination": text}) == []
     assert await world.code(SEARCH, search={"origin": "a\0b"}, first=1) == "BAD_USER_INPUT"
