@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -53,12 +55,25 @@ async def fill(app: App, say: Callable[[str], None]) -> None:
     passwords = {email: secrets.token_urlsafe(15) for email in (CUSTOMER, PROVIDER, STAFF, ADMIN)}
     people = await _people(app, houses, passwords)
     staff = Viewer("", "seed", people[STAFF], new_id(), datetime.max.replace(tzinfo=UTC))
-    await _coaches(app, staff, houses.bus, say)
-    await _benches(app, staff, houses.lab, say)
-    await _chair(app, staff, houses.salon, people[PROVIDER])
+    with _unlogged():
+        await _coaches(app, staff, houses.bus, say)
+        await _benches(app, staff, houses.lab, say)
+        await _chair(app, staff, houses.salon, people[PROVIDER])
     say("\nDemo accounts; these passwords are shown this once:")
     for email, password in passwords.items():
         say(f"  {email:24} {password}")
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep hundreds of schedules out of the log of a first start: what was made is told in a line each."""
+    logger = logging.getLogger("holdfast.database")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 async def _people(app: App, houses: Houses, passwords: dict[str, str]) -> dict[str, UUID]:
