@@ -3,8 +3,8 @@
 Runs each request of the main job alone, one after the other, on an embedded PostgreSQL (durable) in a temporary
 folder, and prints a row for each. Counts what asyncpg sends for the request, by its query logger:
 
-- *statements* are those of ours; BEGIN, COMMIT and what the pool sends to clean a connection are not among them;
-- *round trips* are all of these: how often the request waits for PostgreSQL, once its statements are prepared;
+- *statements* are those of ours; BEGIN and COMMIT are not among them;
+- *round trips* are all together: how often the request waits for PostgreSQL, once its statements are prepared;
 - *CPU* is this process', from the document's text to the JSON, without HTTP and without PostgreSQL's own;
 - *time* is what passes meanwhile; commits wait for the disk.
 
