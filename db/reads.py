@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from math import inf
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from db.layouts import Layouts
 from db.ledger import BOOKING_COLUMNS, RESERVATION_COLUMNS
 from db.log import COLUMNS as EVENT_COLUMNS
 from db.log import logged
-from db.patience import patiently
+from db.patience import PATIENCE, patiently
 from db.search import Query, schedule_query
 from domain.access import Role
 from domain.catalogue import (
@@ -88,9 +89,14 @@ SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.reference = $1 AND lower(b.conta
 class Reads:
     """The port over the pool."""
 
-    def __init__(self, pool: Pool, layouts: Layouts) -> None:
+    def __init__(self, pool: Pool, layouts: Layouts, patience: float = PATIENCE) -> None:
         self._pool = pool
         self._layouts = layouts
+        self._patience = patience
+
+    def patient(self) -> Reads:
+        """The same, waiting for a database that is away as long as it takes."""
+        return Reads(self._pool, self._layouts, inf)
 
     async def now(self) -> datetime:
         """The database's clock."""
@@ -197,7 +203,7 @@ class Reads:
 
     async def layouts_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, SeatLayout]:
         """Those that there are; one that is known costs no statement."""
-        return await patiently(lambda: self._layouts.get_many(self._pool, ids))
+        return await patiently(lambda: self._layouts.get_many(self._pool, ids), self._patience)
 
     async def taken_by_schedule(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[Allocation]]:
         """What is not free on each schedule."""
@@ -269,7 +275,7 @@ class Reads:
         return {row[key]: made(row) for row in await self._fetch(statement, ids)}
 
     async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
-        return await patiently(lambda: self._pool.fetch(statement, *values))
+        return await patiently(lambda: self._pool.fetch(statement, *values), self._patience)
 
 
 def _page(

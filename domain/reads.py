@@ -68,6 +68,9 @@ class Board:
 class Reads(Protocol):
     """Each method is one statement, however many items it gives. ``after`` is a key of an earlier page."""
 
+    def patient(self) -> Reads:
+        """The same, waiting for a database that is away as long as it takes."""
+
     async def now(self) -> datetime:
         """The database's clock (UTC)."""
 

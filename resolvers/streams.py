@@ -81,7 +81,7 @@ async def reservation(
     info: Info, id: ID, token: str | None = None, after: Cursor | None = None
 ) -> AsyncGenerator[ReservationMessage, None]:
     """One reservation, for its owner, whoever has its token, and staff of its organization."""
-    context, feed = info.context, info.context.services.feed
+    context, feed = info.context, info.context.follow()
     found = await visible(context, id, token)
     if found is None:
         raise NotFound("No such reservation, or it is not yours.", ("id",))
@@ -113,7 +113,7 @@ async def bookings(
     info: Info, organization_id: ID | None = None, after: Cursor | None = None
 ) -> AsyncGenerator[BookingMessage, None]:
     """A customer's own bookings, or, with organizationId, those that a member of it may see."""
-    context, feed = info.context, info.context.services.feed
+    context, feed = info.context, info.context.follow()
     asked = BookingFilter(organization_id=organization_id)
     search = await whose(context, asked)
     audience = await _audience_of_bookings(context, organization_id)
@@ -146,7 +146,7 @@ async def events(
     info: Info, filter: EventFilter | None = None, after: Cursor | None = None
 ) -> AsyncGenerator[EventMessage, None]:
     """Everything an integrator may see, gapless and in order."""
-    context, feed = info.context, info.context.services.feed
+    context, feed = info.context, info.context.follow()
     audience = await audience_of(context, filter)
     epoch, place = read_log_cursor(after) if after else ("", None)
     steps: AsyncGenerator[Step, None] = follow_log(feed, audience, place, stale=_stale(epoch, feed.epoch))
@@ -166,7 +166,7 @@ async def events(
 async def _seats_of_schedule(
     context: Context, gid: str, after: Cursor | None
 ) -> AsyncGenerator[SeatChangesMessage, None]:
-    schedule_id, feed = known_id(gid, "Schedule"), context.services.feed
+    schedule_id, feed = known_id(gid, "Schedule"), context.follow()
     if schedule_id is None or await context.load.schedule.load(schedule_id) is None:
         raise NotFound("No such schedule.", ("target", "scheduleId"))
     epoch, version = read_stream_cursor(after, schedule_id) if after else ("", None)
@@ -224,7 +224,7 @@ async def _board_messages(
     context: Context, window: Window, epoch: str, place: Position | None
 ) -> AsyncGenerator[SeatChangesMessage, None]:
     """Until a schedule is opened that is not on the board: the last message is a Resync then, and one begins anew."""
-    feed = context.services.feed
+    feed = context.follow()
 
     async def board() -> Board:
         context.forget()

@@ -43,26 +43,29 @@ class Context:
 
     viewer: Viewer
     services: Services
+    reads: Reads = field(init=False)
     load: Loaders = field(init=False)
     _roles: asyncio.Task[Mapping[UUID, Role]] | None = None
     _now: asyncio.Task[datetime] | None = None
 
     def __post_init__(self) -> None:
+        self.reads = self.services.reads
         self.forget()
-
-    @property
-    def reads(self) -> Reads:
-        """The port to what is only read."""
-        return self.services.reads
 
     @property
     def accounts(self) -> Accounts:
         """The use cases of accounts."""
         return self.services.accounts
 
+    def follow(self) -> Feed:
+        """The log to follow; whoever does waits for a database that is away rather than end."""
+        self.reads = self.services.reads.patient()
+        self.forget()
+        return self.services.feed
+
     def forget(self) -> None:
         """Read anew what is asked for from now on: a subscription tells of one moment after another."""
-        self.load = Loaders(self.services.reads, self.viewer.user_id)
+        self.load = Loaders(self.reads, self.viewer.user_id)
         self._roles = None
         self._now = None
 

@@ -11,7 +11,7 @@ from schema.ids import decode
 from schema.types.events import log_cursor, read_log_cursor
 from tests.acceptance import documents
 from tests.acceptance.cluster import Cluster, Connection, seats_of
-from tests.clients import Failed, GraphQLSocket, Json, Subscription
+from tests.clients import GraphQLSocket, Json, Subscription
 from tests.processes import Holdfast, eventually
 
 _LETTERS = {"AVAILABLE": "A", "HELD": "H", "BOOKED": "B", "BLOCKED": "X"}
@@ -75,14 +75,9 @@ class Watcher:
 
 
 async def results(watch: Subscription) -> AsyncIterator[Json]:
-    """What is told, until the server says that its database is away: then one may ask again."""
+    """What is told, for as long as the socket lasts."""
     while True:
-        try:
-            result = await watch.next(3600)
-        except Failed as failed:
-            if failed.code != "UNAVAILABLE":
-                raise
-            return
+        result = await watch.next(3600)
         assert "errors" not in result, result
         yield result
 
