@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -31,7 +31,7 @@ class Members:
 
 
 def members(role: Role | None) -> Transaction:
-    return cast(Any, Members({(PERSON, ORGANIZATION): role} if role else {}))
+    return cast("Transaction", Members({(PERSON, ORGANIZATION): role} if role else {}))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ may be there; what it lists may only become more certain for who reads and less 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -95,7 +95,7 @@ def test_an_input_demands_no_more_than_was_promised(type_name: str) -> None:
 )
 def test_values_members_interfaces_and_scalars_are_there(kind: str, type_name: str, member: str) -> None:
     type_ = built.type_map[type_name]
-    there = {
+    there: dict[str, Callable[[], bool]] = {
         "enum": lambda: member in type_.values if isinstance(type_, GraphQLEnumType) else False,
         "union": lambda: member in _members(type_name),
         "implements": lambda: member in {i.name for i in _object(type_name).interfaces},
