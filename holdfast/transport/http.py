@@ -183,7 +183,9 @@ def _refuse_unsafe_get(method: str, prepared: Prepared) -> None:
         message = "A mutation needs POST."
         raise Malformed(message, 405, "METHOD_NOT_ALLOWED", allow="POST")
     if method == "GET" and prepared.private:
-        message = "This query takes a token or an e-mail address, which must not stand in a URL: send it by POST."
+        message = (
+            "This query takes a token or an e-mail address, which must not stand in a URL: send it by POST."
+        )
         raise Malformed(message, 405, "METHOD_NOT_ALLOWED", allow="POST")
 
 
