@@ -81,6 +81,13 @@ async def booked(world: World, departure: Departure, label: str, viewer: Viewer 
     return sold | {"token": held["token"]}
 
 
+async def end_of_log(world: World) -> str:
+    """The cursor behind everything committed so far; the first reading may have begun before that."""
+    for _ in range(2):
+        await world.app.feed.turn()
+    return str((await world.data("{ server { cursor } }"))["cursor"])
+
+
 def of_schedule(departure: Departure) -> Json:
     return {"target": {"scheduleId": departure.id}}
 
@@ -148,7 +155,7 @@ async def test_a_cursor_of_something_else_is_refused(world: World) -> None:
     departure, other = await world.departure(), await world.departure()
     async with world.watching(SEATS, **of_schedule(other)) as watch:
         foreign = (await watch.next())["cursor"]
-    log = (await world.data("{ server { cursor } }"))["cursor"]
+    log = await end_of_log(world)
     epoch = world.app.feed.epoch.hex[:8]
     forged = [
         encode_cursor(["stream", epoch, departure.schedule_id.hex, True]),
@@ -199,7 +206,7 @@ async def test_a_cursor_older_than_the_log_is_a_resync_and_a_snapshot(world: Wor
         ("schedule", SEATS, of_schedule(departure)),
         ("board", SEATS, board),
         ("bookings", BOOKINGS, {}),
-        ("events", EVENTS, {"after": (await world.data("{ server { cursor } }"))["cursor"]}),
+        ("events", EVENTS, {"after": await end_of_log(world)}),
     ]
     for name, document, variables in streams:
         async with world.watching(document, departure.staff, **variables) as watch:
@@ -228,7 +235,7 @@ async def test_another_process_goes_on_where_the_first_one_stopped(
     """The two have no broker between them: each finds by itself what the other wrote."""
     monkeypatch.setattr(db.feed, "TICK", 0.05)
     departure = await world.departure(seats=8)
-    cursor = (await world.data("{ server { cursor } }"))["cursor"]
+    cursor = await end_of_log(world)
     async with new_world(data_dir, database_url) as other:
         for label in "A1", "A2", "A3":
             await hold(world, departure, label, viewer=departure.staff)
@@ -376,7 +383,7 @@ async def test_bookings_reach_their_customer_their_organization_and_their_provid
 @pytest.mark.feature("S2.21")
 async def test_events_are_filtered_by_type_subject_and_organization(world: World) -> None:
     departure, elsewhere = await world.departure(seats=8), await world.organization()
-    after = (await world.data("{ server { cursor } }"))["cursor"]
+    after = await end_of_log(world)
     id_ = await hold(world, departure, "A1")
     await block(world, departure, "A2")
     reservation = encode("Reservation", id_)
@@ -402,7 +409,7 @@ async def test_who_is_no_member_any_more_is_told_no_more(world: World, document:
     departure = await world.departure(seats=8)
     whose = {"organizationId": encode("Organization", departure.organization.id)}
     variables = whose if document is BOOKINGS else {"filter": whose}
-    after = (await world.data("{ server { cursor } }"))["cursor"]
+    after = await end_of_log(world)
     change: Callable[[str], Awaitable[Json]] = lambda label: booked(world, departure, label)  # noqa: E731
     async with world.watching(document, departure.staff, **variables, after=after) as watch:
         await change("A1")
@@ -421,7 +428,7 @@ async def test_a_saved_resource_ends_nobodys_stream(world: World) -> None:
     await world.resource(departure.organization, departure.staff, provider_id=provider.user_id)
     await world.app.pool.execute("UPDATE resource SET provider_id = $1", provider.user_id)
     filter_ = {"organizationId": encode("Organization", departure.organization.id)}
-    after = (await world.data("{ server { cursor } }"))["cursor"]
+    after = await end_of_log(world)
     async with world.watching(EVENTS, provider, filter=filter_, after=after) as watch:
         for label in "A1", "A2":
             await block(world, departure, label)
