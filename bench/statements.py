@@ -35,8 +35,9 @@ import orjson
 
 from db.migrate import upgrade
 from domain.catalogue import BookingMode, ResourceKind
-from domain.curation import LayoutPlan, OpenSchedules, SaveOffering, SaveResource
+from domain.curation import LayoutPlan, SaveOffering, SaveResource
 from domain.money import Money
+from domain.timetable import OpenSchedules
 from domain.viewer import Viewer
 from holdfast.demo import CUSTOMER, STAFF, fill
 from holdfast.logs import configure_logging
@@ -275,7 +276,7 @@ async def _hall(app: App, staff: Viewer) -> str:
     start = (datetime.now(ZoneInfo(zone)) + timedelta(days=2)).replace(
         tzinfo=None, minute=0, second=0, microsecond=0
     )
-    opened = await curation.open_schedules(
+    opened = await app.services.timetable.open_schedules(
         staff, OpenSchedules(evening.id, room.id, [start], timedelta(hours=2))
     )
     return encode("Schedule", opened.id)

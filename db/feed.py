@@ -21,7 +21,7 @@ import structlog
 from db.broker import Broker, Gap
 from db.engine import Pool
 from db.failures import is_gone
-from db.log import COLUMNS, logged
+from db.log import COLUMNS, logged, page_of
 from db.patience import patiently
 from domain.events import LoggedEvent, Position
 from domain.feed import Audience
@@ -45,14 +45,6 @@ _STREAM_AFTER = f"""
 SELECT {COLUMNS} FROM event WHERE stream_id = $1 AND version > $2 ORDER BY version LIMIT $3
 """
 _STREAM_HEAD = "SELECT max(version) FROM event WHERE stream_id = $1"
-_LOG_AFTER = f"""
-SELECT {COLUMNS} FROM event
-WHERE (xid, id) > ($1::text::xid8, $2) AND (xid, id) <= ($3::text::xid8, $4)
-  AND (organization_id = ANY ($5::uuid[]) OR account_id = $6 OR resource_id = ANY ($7::uuid[]))
-  AND ($8::text IS NULL OR stream = $8) AND ($9::text[] IS NULL OR type = ANY ($9))
-  AND ($10::uuid IS NULL OR stream_id = $10)
-ORDER BY event.xid, id LIMIT $11
-"""
 
 END = Position(2**62, 0)
 
@@ -211,21 +203,8 @@ class Feed:
         self, audience: Audience, after: Position, upto: Position, limit: int
     ) -> Sequence[LoggedEvent]:
         """What the log has for an audience after a place, up to and with another."""
-        rows = await self._fetch(
-            _LOG_AFTER,
-            str(after.xid),
-            after.id,
-            str(upto.xid),
-            upto.id,
-            list(audience.organizations),
-            audience.account_id,
-            list(audience.resources),
-            audience.stream,
-            audience.types,
-            audience.subject_id,
-            limit,
-        )
-        return [logged(row) for row in rows]
+        statement, values = page_of(audience, after, upto, limit)
+        return [logged(row) for row in await self._fetch(statement, *values)]
 
     async def goes_beyond(self, audience: Audience, place: Position) -> bool:
         """Whether anything for an audience is committed after a place, settled or not."""

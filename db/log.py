@@ -9,6 +9,7 @@ import orjson
 
 from db.engine import Connection
 from domain.events import Event, LoggedEvent, Position, Stream
+from domain.feed import Audience
 from domain.viewer import Viewer
 
 _APPEND = """
@@ -22,6 +23,19 @@ FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[],
 
 COLUMNS = """id, xid::text AS xid, stream, stream_id, version, type, at, actor, actor_id,
   organization_id, account_id, resource_id, data"""
+
+_WINDOW = """(xid, id) > ($1::text::xid8, $2) AND ($3::text IS NULL OR stream = $3)
+  AND ($4::text[] IS NULL OR type = ANY ($4))"""
+_FINAL = "xid < pg_snapshot_xmin(pg_current_snapshot())"
+_UPTO = "(xid, id) <= ($6::text::xid8, $7)"
+_MEANT = """(organization_id = ANY ({organizations}::uuid[]) OR account_id = {account}::uuid
+  OR resource_id = ANY ({resources}::uuid[]))"""
+_EACH = """SELECT e.* FROM unnest({keys}::uuid[]) AS key,
+  LATERAL (SELECT * FROM event WHERE {column} = key AND {window} ORDER BY xid, id LIMIT $5) e"""
+# What is meant by more than one key is there more than once.
+_PAGE = f"""
+SELECT DISTINCT ON (event.xid, id) {COLUMNS} FROM ({{source}}) event ORDER BY event.xid, id LIMIT $5
+"""
 
 
 async def append(connection: Connection, events: Sequence[Event], viewer: Viewer | None) -> None:
@@ -57,3 +71,30 @@ def logged(row: Any) -> LoggedEvent:
         actor=row["actor"],
         actor_id=row["actor_id"],
     )
+
+
+def page_of(
+    audience: Audience, after: Position, upto: Position | None, limit: int
+) -> tuple[str, Sequence[object]]:
+    """The statement, with its values, for what an audience may hear after a place, in order.
+
+    Up to and with ``upto``, or, where that is None, as far as the order is final. Each key of the audience is
+    followed along its own index, so that a page costs a page, however long the log is.
+    """
+    values = [str(after.xid), after.id, audience.stream, audience.types, limit]
+    if upto is not None:
+        values += [str(upto.xid), upto.id]
+    window = f"{_WINDOW} AND {_FINAL if upto is None else _UPTO}"
+    keys = [list(audience.organizations), audience.account_id, list(audience.resources)]
+    first = len(values) + 1
+    organizations, account, resources = (f"${first + number}" for number in range(3))
+    if audience.subject_id is not None:
+        meant = _MEANT.format(organizations=organizations, account=account, resources=resources)
+        source = f"SELECT * FROM event WHERE stream_id = ${first + 3} AND {meant} AND {window}"
+        return _PAGE.format(source=source), [*values, *keys, audience.subject_id]
+    branches = (
+        _EACH.format(keys=organizations, column="organization_id", window=window),
+        _EACH.format(keys=resources, column="resource_id", window=window),
+        f"(SELECT * FROM event WHERE account_id = {account} AND {window} ORDER BY xid, id LIMIT $5)",
+    )
+    return _PAGE.format(source=" UNION ALL ".join(branches)), [*values, *keys]

@@ -15,7 +15,7 @@ from db.engine import Pool
 from db.layouts import Layouts
 from db.ledger import BOOKING_COLUMNS, RESERVATION_COLUMNS
 from db.log import COLUMNS as EVENT_COLUMNS
-from db.log import logged
+from db.log import logged, page_of
 from db.patience import PATIENCE, patiently
 from db.search import Query, schedule_query
 from domain.access import Role
@@ -64,14 +64,6 @@ SELECT * FROM offering WHERE ($2::uuid IS NULL OR id > $2) AND ($3::uuid IS NULL
 _RESOURCES = """
 SELECT * FROM resource WHERE ($2::uuid IS NULL OR id > $2) AND ($3::uuid IS NULL OR organization_id = $3)
   AND ($4::text IS NULL OR kind = $4) ORDER BY id LIMIT $1
-"""
-_EVENTS = f"""
-SELECT {EVENT_COLUMNS} FROM event
-WHERE (xid, id) > ($2::text::xid8, $3) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-  AND (organization_id = ANY ($4::uuid[]) OR account_id = $5 OR resource_id = ANY ($6::uuid[]))
-  AND ($7::text IS NULL OR stream = $7) AND ($8::text[] IS NULL OR type = ANY ($8))
-  AND ($9::uuid IS NULL OR stream_id = $9)
-ORDER BY event.xid, id LIMIT $1
 """
 _EVENT = f"SELECT {EVENT_COLUMNS} FROM event WHERE xid = $1::text::xid8 AND id = $2"
 _OWN_SEATS = """
@@ -168,19 +160,8 @@ class Reads:
 
     async def events(self, first: int, after: Position | None, audience: Audience) -> Page[LoggedEvent]:
         """What an audience may read of the log, as far as its order is final."""
-        start = after or Position(0, 0)
-        found = await self._fetch(
-            _EVENTS,
-            first + 1,
-            str(start.xid),
-            start.id,
-            list(audience.organizations),
-            audience.account_id,
-            list(audience.resources),
-            audience.stream,
-            audience.types,
-            audience.subject_id,
-        )
+        statement, values = page_of(audience, after or Position(0, 0), None, first + 1)
+        found = await self._fetch(statement, *values)
         return _page(found, first, logged, lambda row: (int(row["xid"]), row["id"]))
 
     async def organizations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Organization]:

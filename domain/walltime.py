@@ -129,3 +129,10 @@ def format_duration(duration: timedelta) -> str:
     days = f"{duration.days}D" if duration.days else ""
     clock = "".join(f"{n}{unit}" for n, unit in ((hours, "H"), (minutes, "M"), (seconds, "S")) if n)
     return f"P{days}T{clock}" if clock else f"P{days}" if days else "PT0S"
+
+
+def checked_duration(value: timedelta, ends: tuple[timedelta, timedelta], path: tuple[str, ...]) -> timedelta:
+    """The duration. Raises InvalidInput, with ``path``, unless it lies between the two ends, both included."""
+    if not ends[0] <= value <= ends[1]:
+        raise InvalidInput(f"Between {format_duration(ends[0])} and {format_duration(ends[1])}.", path)
+    return value

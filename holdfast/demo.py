@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 
 from domain.access import Role
 from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind
-from domain.curation import LayoutPlan, OpenSchedules, SaveOffering, SaveResource
+from domain.curation import LayoutPlan, SaveOffering, SaveResource
 from domain.errors import InvalidInput
 from domain.ids import new_id
 from domain.money import Money
 from domain.seats import SeatCategory
+from domain.timetable import OpenSchedules
 from domain.viewer import Viewer
 from domain.walltime import resolve_local
 from holdfast.wiring import App
@@ -185,7 +186,7 @@ async def _open(
     tomorrow = datetime.now(ZoneInfo(resource.time_zone)).date() + timedelta(days=1)
     days = [tomorrow + timedelta(days=number) for number in range(DAYS)]
     starts = [local for day in days for hour in hours if (local := _existing(day, hour, resource.time_zone))]
-    await app.services.curation.open_schedules(staff, OpenSchedules(offering.id, resource.id, starts, long))
+    await app.services.timetable.open_schedules(staff, OpenSchedules(offering.id, resource.id, starts, long))
 
 
 def _existing(day: date, hour: int, zone: str) -> datetime | None:

@@ -56,9 +56,6 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one")
-    public_url: str | None = Field(
-        default=None, description="address people see, when a proxy stands in front"
-    )
     allowed_origins: Several = Field(
         default=(), description="origins of browser pages, besides our own, that may call us and open sockets"
     )
@@ -195,13 +192,6 @@ class Settings(BaseSettings):
     def _redis(cls, value: str | None) -> str | None:
         return _with_scheme(value, "redis", "rediss", "unix")
 
-    @field_validator("public_url")
-    @classmethod
-    def _web_address(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[^/?#@]+(/[^?#]*)?", value):
-            raise ValueError("give an address such as https://tickets.example")
-        return value and value.rstrip("/")
-
     @field_validator("allowed_origins")
     @classmethod
     def _origins(cls, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -282,8 +272,6 @@ def _unsafe(settings: Settings) -> Iterator[str]:
             "HOLDFAST_JWT_PRIVATE_KEY must be set in production with a database of yours: every process needs"
             " the same one (make one with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048)"
         )
-    if settings.public_url and settings.public_url.startswith("http://") and not settings.loopback:
-        yield "HOLDFAST_PUBLIC_URL must be an https:// address in production"
 
 
 def _contradictory(settings: Settings) -> Iterator[str]:

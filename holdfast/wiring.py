@@ -22,6 +22,7 @@ from domain.guests import Guests
 from domain.housekeeping import Housekeeping
 from domain.once import Once
 from domain.reservations import ReservationLimits, Reservations
+from domain.timetable import Timetable
 from holdfast.identity import Identity, wire_identity
 from holdfast.keys import server_secret
 from holdfast.settings import Settings
@@ -67,6 +68,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             guests=guests,
             accounts=identity.accounts,
             curation=Curation(once, settings.max_seats_per_reservation),
+            timetable=Timetable(once),
             reservations=reservations,
             bookings=Bookings(once, reservations),
         )

@@ -41,15 +41,15 @@ async def schedule(info: Info, id: ID) -> Schedule | None:
 
 async def open_schedules(info: Info, input: OpenSchedulesInput) -> OpenSchedulesResult:
     """Open schedules for sale."""
-    curation = info.context.services.curation
-    opened = await curation.open_schedules(info.context.viewer, input.value(), input.idempotency_key)
+    timetable = info.context.services.timetable
+    opened = await timetable.open_schedules(info.context.viewer, input.value(), input.idempotency_key)
     found = await info.context.load.schedule.load_many(opened.schedules)
     return OpenedSchedules(schedules=[Schedule.of(each) for each in found if each])
 
 
 async def block_seats(info: Info, input: BlockSeatsInput) -> ScheduleResult:
     """Take seats out of sale, or put them back."""
-    curation = info.context.services.curation
-    terms = await curation.block_seats(info.context.viewer, input.value(), input.idempotency_key)
+    timetable = info.context.services.timetable
+    terms = await timetable.block_seats(info.context.viewer, input.value(), input.idempotency_key)
     info.context.forget()
     return Schedule.of(await must(info.context.load.schedule.load(terms.schedule_id)))

@@ -19,6 +19,7 @@ from domain.feed import Feed
 from domain.guests import Guests
 from domain.reads import Reads
 from domain.reservations import Reservations
+from domain.timetable import Timetable
 from domain.viewer import Viewer
 from schema.loaders import Loaders
 
@@ -33,6 +34,7 @@ class Services:
     guests: Guests
     accounts: Accounts
     curation: Curation
+    timetable: Timetable
     reservations: Reservations
     bookings: Bookings
 

@@ -17,9 +17,10 @@ from pydantic import SecretStr
 
 from domain.access import Role
 from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind
-from domain.curation import LayoutPlan, OpenSchedules, SaveOffering, SaveResource
+from domain.curation import LayoutPlan, SaveOffering, SaveResource
 from domain.ids import new_id
 from domain.money import Money
+from domain.timetable import OpenSchedules
 from domain.viewer import Viewer
 from holdfast.settings import Settings
 from holdfast.wiring import App, wire
@@ -168,7 +169,7 @@ class World:
     ) -> Sequence[UUID]:
         """Open schedules at these local times; their ids."""
         request = OpenSchedules(offering.id, resource.id, starts, duration)
-        return (await self.app.services.curation.open_schedules(staff, request)).schedules
+        return (await self.app.services.timetable.open_schedules(staff, request)).schedules
 
     async def departure(self, *, seats: int = 40, days_ahead: int = 7, **terms: Any) -> Departure:
         """A departure on sale of a new organization; four seats a row, or all in one if that does not come out."""

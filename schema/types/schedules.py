@@ -9,8 +9,8 @@ from typing import Annotated, Self
 import strawberry
 
 from domain import catalogue as domain
-from domain import curation
 from domain import seats as seat_rules
+from domain import timetable
 from schema.context import Info
 from schema.ids import encode
 from schema.loaders import must
@@ -150,9 +150,9 @@ class OpenSchedulesInput:
     price: MoneyInput | None = None
     idempotency_key: str | None = None
 
-    def value(self) -> curation.OpenSchedules:
+    def value(self) -> timetable.OpenSchedules:
         """As the trade's value. Raises NotFound for an id that is none, InvalidInput for a bad price."""
-        return curation.OpenSchedules(
+        return timetable.OpenSchedules(
             offering_id=optional_id(self.offering_id, "Offering", ("offeringId",)),
             resource_id=optional_id(self.resource_id, "Resource", ("resourceId",)),
             local_starts=self.local_starts,
@@ -177,9 +177,9 @@ class BlockSeatsInput:
     blocked: bool
     idempotency_key: str | None = None
 
-    def value(self) -> curation.BlockSeats:
+    def value(self) -> timetable.BlockSeats:
         """As the trade's value. Raises NotFound for an id that is none."""
-        return curation.BlockSeats(
+        return timetable.BlockSeats(
             schedule_id=optional_id(self.schedule_id, "Schedule", ("scheduleId",)),
             labels=self.labels,
             blocked=self.blocked,

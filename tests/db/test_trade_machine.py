@@ -27,10 +27,10 @@ from hypothesis.stateful import (
 from domain.bookings import Book, CancelBooking
 from domain.catalogue import Offering, Organization, Resource
 from domain.contact import Contact
-from domain.curation import BlockSeats
 from domain.errors import Refusal
 from domain.holding import BestAvailable, Seats
 from domain.reservations import ForceRelease, OnReservation, Reserve
+from domain.timetable import BlockSeats
 from domain.viewer import Viewer
 from schema.ids import encode
 from tests.audit import broken_rules
@@ -281,7 +281,7 @@ class TradeMachine(RuleBasedStateMachine):
     @rule(schedule=schedules, labels=some_labels, blocked=st.booleans())
     def block(self, schedule: int, labels: list[str], blocked: bool) -> None:
         model, seats = self.models[schedule], [LABELS.index(label) for label in labels]
-        use = self.stage.world.app.services.curation
+        use = self.stage.world.app.services.timetable
         came = self._try(use.block_seats(self.stage.staff, BlockSeats(self.ids[schedule], labels, blocked)))
         letters = {seat: model.seats.get(seat, ("A", None))[0] for seat in seats}
         if not blocked:

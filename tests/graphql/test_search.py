@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domain.catalogue import BookingMode
-from domain.curation import BlockSeats
+from domain.timetable import BlockSeats
 from domain.viewer import Viewer
 from schema.ids import encode
 from tests.world import World
@@ -125,7 +125,7 @@ async def test_free_seats_are_counted_as_they_are_now(world: World) -> None:
     (id_,) = line.ids.values()
     schedule_id = await world.app.pool.fetchval("SELECT id FROM schedule")
     block = BlockSeats(schedule_id, ["A1", "A2", "A3"], True)
-    await world.app.services.curation.block_seats(line.staff, block)
+    await world.app.services.timetable.block_seats(line.staff, block)
     await world.app.pool.execute("""
       INSERT INTO reservation (id, schedule_id, organization_id, holder, seats, total_amount, total_currency, ttl,
         created_at, expires_at)
@@ -140,7 +140,7 @@ async def test_free_seats_are_counted_as_they_are_now(world: World) -> None:
     assert await found(world, {"minAvailable": 6}) == []
     page = await world.data(SEARCH, search={}, first=1)
     assert page["nodes"][0]["counts"] == {"available": 5}
-    await world.app.services.curation.block_seats(
+    await world.app.services.timetable.block_seats(
         line.staff, BlockSeats(schedule_id, ["A4", "B1", "B2", "B3", "B4"], True)
     )
     page = await world.data(SEARCH, search={}, first=1)

@@ -12,9 +12,9 @@ import pytest
 
 import db.feed
 from domain.access import Role
-from domain.curation import BlockSeats
 from domain.holding import Seats
 from domain.reservations import OnReservation, Reserve
+from domain.timetable import BlockSeats
 from domain.viewer import Viewer
 from schema.ids import encode, encode_cursor
 from tests.graphql.documents import BOOK, CANCEL, RESERVE
@@ -68,7 +68,7 @@ async def hold(world: World, departure: Departure, *labels: str, viewer: Viewer 
 
 
 async def block(world: World, departure: Departure, label: str, blocked: bool = True) -> None:
-    await world.app.services.curation.block_seats(
+    await world.app.services.timetable.block_seats(
         departure.staff, BlockSeats(departure.schedule_id, [label], blocked)
     )
 

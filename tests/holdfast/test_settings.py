@@ -16,7 +16,6 @@ PRODUCTION = {
     "REDIS_URL": "redis://:redis-password@redis:6379/0",
     "SECRET": SECRET,
     "JWT_PRIVATE_KEY": "/run/secrets/jwt.pem",
-    "PUBLIC_URL": "https://tickets.example",
 }
 
 
@@ -106,7 +105,6 @@ def test_a_misspelt_name_is_told_the_nearest(monkeypatch: pytest.MonkeyPatch) ->
         ("ALLOWED_ORIGINS", "*", "no wildcard"),
         ("ALLOWED_ORIGINS", "https://a.example/path", "no path"),
         ("TRUSTED_PROXIES", "proxy.example", "IPv4 or IPv6"),
-        ("PUBLIC_URL", "tickets.example", "https://"),
         ("ACCESS_TOKEN_MINUTES", "0", "greater than or equal to 1"),
         ("LOG_LEVEL", "loud", "'debug', 'info'"),
     ],
@@ -133,11 +131,6 @@ def test_production_that_others_can_reach_wants_a_secret(monkeypatch: pytest.Mon
 
 def test_production_on_this_machine_alone_makes_its_own_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, ENVIRONMENT="production").secret is None
-
-
-def test_production_is_not_told_an_address_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = PRODUCTION | {"PUBLIC_URL": "http://tickets.example"}
-    assert "HOLDFAST_PUBLIC_URL must be an https://" in refusal(monkeypatch, **values)
 
 
 def test_a_worker_of_its_own_needs_redis(monkeypatch: pytest.MonkeyPatch) -> None:

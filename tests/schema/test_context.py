@@ -37,7 +37,7 @@ class CountedReads:
 
 
 def context(reads: CountedReads) -> Context:
-    services = Services("0", cast("Reads", reads), *([None] * 6))  # type: ignore[arg-type]
+    services = Services("0", cast("Reads", reads), *([None] * 7))  # type: ignore[arg-type]
     return Context(
         Viewer("192.0.2.1", "test", new_id(), new_id(), datetime.max.replace(tzinfo=UTC)), services
     )

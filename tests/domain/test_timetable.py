@@ -14,10 +14,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from domain.catalogue import BookingMode, Offering, Resource, ResourceKind, Schedule
-from domain.curation import MAX_STARTS, OpenSchedules, plan_schedules
 from domain.errors import InvalidInput
 from domain.money import Money
 from domain.seats import SeatLayout, plan_layout
+from domain.timetable import MAX_STARTS, OpenSchedules, plan_schedules
 
 HOUSE, LAYOUT = UUID(int=1), SeatLayout(UUID(int=2), 1, 4, None, plan_layout(1, 4))
 TTL, PRICE = timedelta(minutes=15), Money(Decimal(5), "SEK")
