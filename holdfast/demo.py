@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from db.unit_of_work import UnitOfWork
 from domain.access import Role
 from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind
-from domain.curation import LayoutPlan, SaveOffering, SaveResource
+from domain.curation import Curation, LayoutPlan, SaveOffering, SaveResource
 from domain.errors import InvalidInput
 from domain.ids import new_id
 from domain.money import Money
+from domain.once import Once
 from domain.seats import SeatCategory
-from domain.timetable import OpenSchedules
+from domain.timetable import OpenSchedules, Timetable
 from domain.viewer import Viewer
 from domain.walltime import resolve_local
 from holdfast.wiring import App
@@ -40,13 +42,21 @@ class Houses:
     salon: Organization
 
 
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Where staff work."""
+
+    curation: Curation
+    timetable: Timetable
+
+
 async def is_empty(app: App) -> bool:
     """Whether the database has no organization yet."""
     return not (await app.services.reads.organizations(1, None)).items
 
 
 async def fill(app: App, say: Callable[[str], None]) -> None:
-    """Make everything, telling of each step, and at the end the random passwords, which are kept nowhere."""
+    """Make everything or nothing, telling of each step and of the random passwords, which are kept nowhere."""
     say("Filling in demo data ...")
     houses = Houses(
         Organization(new_id(), "Deccan Coaches", "deccan-coaches", "Asia/Kolkata", "INR"),
@@ -54,15 +64,20 @@ async def fill(app: App, say: Callable[[str], None]) -> None:
         Organization(new_id(), "Salon Saks", "salon-saks", "Europe/Copenhagen", "DKK"),
     )
     passwords = {email: secrets.token_urlsafe(15) for email in (CUSTOMER, PROVIDER, STAFF, ADMIN)}
-    people = await _people(app, houses, passwords)
+    hashes = {email: await app.identity.hasher.hash(password) for email, password in passwords.items()}
+    people = {email: new_id() for email in passwords}
     staff = Viewer("", "seed", people[STAFF], new_id(), datetime.max.replace(tzinfo=UTC))
     with _unlogged():
-        await _coaches(app, staff, houses.bus, say)
-        await _benches(app, staff, houses.lab, say)
-        await _chair(app, staff, houses.salon, people[PROVIDER])
-    say("\nDemo accounts; these passwords are shown this once:")
-    for email, password in passwords.items():
-        say(f"  {email:24} {password}")
+        async with app.database.begin(staff) as tx:
+            office = _office(app, tx)
+            await _people(tx, houses, people, hashes)
+            await _coaches(office, staff, houses.bus, say)
+            await _benches(office, staff, houses.lab, say)
+            await _chair(office, staff, houses.salon, people[PROVIDER])
+            # Before the commit: rather passwords that open nothing than accounts whose passwords nobody saw.
+            say("\nDemo accounts; these passwords are shown this once:")
+            for email, password in passwords.items():
+                say(f"  {email:24} {password}")
 
 
 @contextmanager
@@ -77,25 +92,31 @@ def _unlogged() -> Iterator[None]:
         logger.setLevel(before)
 
 
-async def _people(app: App, houses: Houses, passwords: dict[str, str]) -> dict[str, UUID]:
-    hashes = {email: await app.identity.hasher.hash(password) for email, password in passwords.items()}
-    people: dict[str, UUID] = {}
-    async with app.database.begin(None) as tx:
-        for organization in (houses.bus, houses.lab, houses.salon):
-            await tx.catalogue.add_organization(organization)
-        for email, password_hash in hashes.items():
-            name = f"Demo {email.partition('@')[0]}"
-            user = await tx.accounts.add(new_id(), email, name, None, password_hash)
-            assert user is not None  # noqa: S101 - the database was empty
-            people[email] = user.id
-        for organization in (houses.bus, houses.lab, houses.salon):
-            await tx.accounts.join(people[STAFF], organization.id, Role.STAFF)
-            await tx.accounts.join(people[ADMIN], organization.id, Role.ADMIN)
-        await tx.accounts.join(people[PROVIDER], houses.salon.id, Role.PROVIDER)
-    return people
+def _office(app: App, tx: UnitOfWork) -> Office:
+    """The use cases inside one transaction: a database filled by halves would not be empty, and never be whole."""
+
+    @asynccontextmanager
+    async def within(viewer: Viewer | None) -> AsyncIterator[UnitOfWork]:
+        yield tx
+
+    once = Once(within, app.services.guests)
+    return Office(replace(app.services.curation, once=once), Timetable(once))
 
 
-async def _coaches(app: App, staff: Viewer, bus: Organization, say: Callable[[str], None]) -> None:
+async def _people(
+    tx: UnitOfWork, houses: Houses, people: Mapping[str, UUID], hashes: Mapping[str, str]
+) -> None:
+    for organization in (houses.bus, houses.lab, houses.salon):
+        await tx.catalogue.add_organization(organization)
+    for email, id_ in people.items():
+        await tx.accounts.add(id_, email, f"Demo {email.partition('@')[0]}", None, hashes[email])
+    for organization in (houses.bus, houses.lab, houses.salon):
+        await tx.accounts.join(people[STAFF], organization.id, Role.STAFF)
+        await tx.accounts.join(people[ADMIN], organization.id, Role.ADMIN)
+    await tx.accounts.join(people[PROVIDER], houses.salon.id, Role.PROVIDER)
+
+
+async def _coaches(office: Office, staff: Viewer, bus: Organization, say: Callable[[str], None]) -> None:
     plan = LayoutPlan(
         rows=10,
         columns=4,
@@ -105,7 +126,7 @@ async def _coaches(app: App, staff: Viewer, bus: Organization, say: Callable[[st
             SeatCategory("accessible", ["B1", "B2"], accessible=True),
         ],
     )
-    curation = app.services.curation
+    curation = office.curation
     for number, (there, back) in enumerate((("Mumbai", "Pune"), ("Pune", "Mumbai")), start=1):
         coach = await curation.save_resource(
             staff,
@@ -127,12 +148,12 @@ async def _coaches(app: App, staff: Viewer, bus: Organization, say: Callable[[st
                     distance_km=149.0,
                 ),
             )
-            await _open(app, staff, trip, coach, hours, timedelta(hours=4))
+            await _open(office, staff, trip, coach, hours, timedelta(hours=4))
     say(f"  {bus.name}: six departures a day for {DAYS} days, 40 seats each")
 
 
-async def _benches(app: App, staff: Viewer, lab: Organization, say: Callable[[str], None]) -> None:
-    curation = app.services.curation
+async def _benches(office: Office, staff: Viewer, lab: Organization, say: Callable[[str], None]) -> None:
+    curation = office.curation
     hour = await curation.save_offering(
         staff,
         SaveOffering(
@@ -151,12 +172,12 @@ async def _benches(app: App, staff: Viewer, lab: Organization, say: Callable[[st
                 LayoutPlan(rows=1, columns=1),
             ),
         )
-        await _open(app, staff, hour, bench, range(24), timedelta(hours=1))
+        await _open(office, staff, hour, bench, range(24), timedelta(hours=1))
     say(f"  {lab.name}: {BENCHES} benches in 24 one-hour slots a day for {DAYS} days")
 
 
-async def _chair(app: App, staff: Viewer, salon: Organization, provider: UUID) -> None:
-    curation = app.services.curation
+async def _chair(office: Office, staff: Viewer, salon: Organization, provider: UUID) -> None:
+    curation = office.curation
     await curation.save_resource(
         staff,
         SaveResource(
@@ -176,7 +197,7 @@ async def _chair(app: App, staff: Viewer, salon: Organization, provider: UUID) -
 
 
 async def _open(
-    app: App,
+    office: Office,
     staff: Viewer,
     offering: Offering,
     resource: Resource,
@@ -186,7 +207,7 @@ async def _open(
     tomorrow = datetime.now(ZoneInfo(resource.time_zone)).date() + timedelta(days=1)
     days = [tomorrow + timedelta(days=number) for number in range(DAYS)]
     starts = [local for day in days for hour in hours if (local := _existing(day, hour, resource.time_zone))]
-    await app.services.timetable.open_schedules(staff, OpenSchedules(offering.id, resource.id, starts, long))
+    await office.timetable.open_schedules(staff, OpenSchedules(offering.id, resource.id, starts, long))
 
 
 def _existing(day: date, hour: int, zone: str) -> datetime | None:
