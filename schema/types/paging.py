@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -102,5 +102,10 @@ def _written(value: Any) -> str | int:
 
 def _read(value: Any, kind: type) -> object:
     if kind is datetime:
-        return datetime.fromisoformat(value)
+        instant = datetime.fromisoformat(value)
+        if (
+            instant.utcoffset() != timedelta()
+        ):  # keys are in UTC; at an offset, the ends of time lie beyond them
+            raise MalformedCursor
+        return instant
     return UUID(value) if kind is UUID else value

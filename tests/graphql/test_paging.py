@@ -137,7 +137,9 @@ def forged(name: str, own: str) -> Iterator[str]:
             ["log", parts[0], True, 0],
             ["log", 1, 1, 1],
         ]
-    yield from (base64.urlsafe_b64encode(json.dumps(each).encode()).rstrip(b"=").decode() for each in made)
+    for each in made:  # written as ours are, so that what is refused is what they say
+        text = json.dumps(each, separators=(",", ":"), ensure_ascii=False)
+        yield base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
     yield from (own + "=", own[:-2])
 
 
