@@ -59,6 +59,8 @@ from schema.types.streams import (
 MOST_DAYS = 31
 SNAPSHOT_BOOKINGS = 100
 REMEMBERED = 1_000
+NOWHERE = UUID(int=0)
+"""The log of a Resync's cursor where a snapshot follows: who is cut off before it has nothing to go on from."""
 
 Step = Snapshot[None, Position] | Lost[Position] | Happened[Position]
 
@@ -96,7 +98,7 @@ async def reservation(
     async with aclosing(steps):
         async for step in steps:
             if isinstance(step, Lost):
-                yield _resync(stream_cursor(feed.epoch, stream_id, step.place), step)
+                yield _resync(stream_cursor(NOWHERE, stream_id, step.place), step)
                 continue
             if isinstance(step, Happened) and step.place <= shown:
                 continue
@@ -125,7 +127,7 @@ async def bookings(
     async with aclosing(steps):
         async for step in steps:
             if isinstance(step, Lost):
-                yield _resync(log_cursor(feed.epoch, step.place), step)
+                yield _resync(log_cursor(NOWHERE, step.place), step)
             elif isinstance(step, Snapshot):
                 _remember(told, step.state)
                 yield BookingSnapshot(
@@ -181,7 +183,7 @@ async def _seats_of_schedule(
         async for step in steps:
             cursor = stream_cursor(feed.epoch, schedule_id, step.place)
             if isinstance(step, Lost):
-                yield _resync(cursor, step)
+                yield _resync(stream_cursor(NOWHERE, schedule_id, step.place), step)
             elif isinstance(step, Snapshot):
                 yield _seat_snapshot(cursor, step.state)
             elif delta := _delta(cursor, step.events):
@@ -236,7 +238,7 @@ async def _board_messages(
     async with aclosing(steps):
         async for step in steps:
             if isinstance(step, Lost):
-                yield _resync(log_cursor(feed.epoch, step.place), step)
+                yield _resync(log_cursor(NOWHERE, step.place), step)
             elif isinstance(step, Snapshot):
                 shown = {schedule.id: schedule.version for schedule in step.state.schedules}
                 yield _seat_snapshot(log_cursor(feed.epoch, step.place), step.state)
@@ -245,6 +247,7 @@ async def _board_messages(
                     cursor = log_cursor(feed.epoch, run[-1].position)
                     known = shown.get(run[0].stream_id, -1)
                     if window.opens(run[0]) and known < 0:
+                        cursor = log_cursor(NOWHERE, run[-1].position)
                         yield Resync(cursor=cursor, at=run[0].at, reason="A schedule was opened.")
                         return
                     fresh = [event for event in run if event.version > known]

@@ -216,17 +216,31 @@ async def test_a_cursor_older_than_the_log_is_a_resync_and_a_snapshot(world: Wor
     await forget_the_log(world)
     for name, document, variables in streams:
         async with world.watching(document, departure.staff, **variables | {"after": old[name]}) as watch:
-            assert (await watch.next())["__typename"] == "Resync", name
+            resync = await watch.next()
+            assert resync["__typename"] == "Resync", name
             if name != "events":
                 assert (await watch.next())["__typename"].endswith("Snapshot"), name
+        if name != "events":
+            await is_resynced_again(world, document, departure.staff, variables, resync)
 
 
 async def test_a_cursor_of_the_log_before_a_restore_is_a_resync(world: World) -> None:
     departure = await world.departure(seats=8)
     stale = encode_cursor(["stream", "00000000", departure.schedule_id.hex, 0])
     async with world.watching(SEATS, **of_schedule(departure), after=stale) as watch:
-        assert (await watch.next())["__typename"] == "Resync"
+        resync = await watch.next()
+        assert resync["__typename"] == "Resync"
         assert (await watch.next())["__typename"] == "SeatSnapshot"
+    await is_resynced_again(world, SEATS, None, of_schedule(departure), resync)
+
+
+async def is_resynced_again(
+    world: World, document: str, viewer: Viewer | None, variables: Json, resync: Json
+) -> None:
+    """Whoever was cut off between a Resync and its snapshot has nothing, and is told everything."""
+    async with world.watching(document, viewer, **variables | {"after": resync["cursor"]}) as watch:
+        assert (await watch.next())["__typename"] == "Resync"
+        assert (await watch.next())["__typename"].endswith("Snapshot")
 
 
 async def test_another_process_goes_on_where_the_first_one_stopped(
@@ -293,7 +307,8 @@ async def test_a_schedule_opened_meanwhile_begins_the_board_anew(world: World) -
         before = (await watch.next())["cursor"]
         await open_another(world, first, 30)  # beyond the days shown
         second = await open_another(world, first, 8)
-        assert (await watch.next())["__typename"] == "Resync"
+        resync = await watch.next()
+        assert resync["__typename"] == "Resync"
         snapshot = await watch.next()
         assert [schedule["id"] for schedule in snapshot["schedules"]] == [first.id, second.id]
         await block(world, second, "A1")
@@ -304,6 +319,7 @@ async def test_a_schedule_opened_meanwhile_begins_the_board_anew(world: World) -
         assert len((await watch.next())["schedules"]) == 2
     async with world.watching(SEATS, **days_of(first), after=snapshot["cursor"]) as watch:
         assert await watch.next() == delta
+    await is_resynced_again(world, SEATS, None, days_of(first), resync)
 
 
 async def test_an_empty_board_fills(world: World) -> None:
