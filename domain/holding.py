@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.best_available import best_available
 from domain.catalogue import Terms
@@ -99,9 +99,9 @@ def must_find(
     )
 
 
-def hold_until(terms: Terms, at: datetime) -> datetime:
-    """When a hold taken or extended at ``at`` ends: after the offering's time, at the latest when it starts."""
-    return min(at + terms.reservation_ttl, terms.start)
+def hold_until(ttl: timedelta, start: datetime, at: datetime) -> datetime:
+    """When a hold taken or extended at ``at`` ends: after its time, at the latest when the schedule starts."""
+    return min(at + ttl, start)
 
 
 def must_be_extensible(extensions_left: int) -> None:

@@ -174,7 +174,7 @@ class Reservations:
             seats=[seat.index for seat in chosen],
             total=terms.price.times(len(chosen)),
             at=locked.at,
-            expires_at=hold_until(terms, locked.at),
+            expires_at=hold_until(terms.reservation_ttl, terms.start, locked.at),
             contact=contact,
         )
         await tx.ledger.hold(hold)
@@ -189,7 +189,8 @@ class Reservations:
         if current is None or current.status is not ReservationStatus.ACTIVE:
             raise ended(current or mine)
         must_be_extensible(current.extensions_left)
-        extended = await tx.ledger.extend(mine.id, locked.at, hold_until(terms, locked.at))
+        until = hold_until(current.ttl, terms.start, locked.at)
+        extended = await tx.ledger.extend(mine.id, locked.at, until)
         if extended is None:
             raise ended(current)
         layout = await tx.ledger.layout(terms.layout_id)

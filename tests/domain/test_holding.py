@@ -114,7 +114,7 @@ def test_the_limit_is_how_many_one_may_hold_at_once() -> None:
     [(timedelta(hours=1), TTL), (TTL, TTL), (timedelta(minutes=3), timedelta(minutes=3))],
 )
 def test_a_hold_ends_after_its_time_or_at_the_start(until_start: timedelta, lasts: timedelta) -> None:
-    assert hold_until(terms(start=NOW + until_start), NOW) == NOW + lasts
+    assert hold_until(terms().reservation_ttl, NOW + until_start, NOW) == NOW + lasts
 
 
 def test_a_reservation_that_has_extensions_left_may_be_extended() -> None:

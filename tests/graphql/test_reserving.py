@@ -180,6 +180,22 @@ async def test_an_extension_starts_the_time_anew_twice_and_no_more(world: World)
     assert await broken_rules(world.app.pool) == []
 
 
+async def test_an_extension_never_shortens_when_the_offering_grants_less_by_now(world: World) -> None:
+    departure = await world.departure()
+    held = await reserved(world, departure, "A1")
+    hastier = SaveOffering(
+        departure.offering.id,
+        departure.organization.id,
+        "Express",
+        departure.offering.mode,
+        departure.offering.price,
+        reservation_ttl=timedelta(minutes=1),
+    )
+    await world.app.services.curation.save_offering(departure.staff, hastier)
+    extended = await world.data(EXTEND, input={"id": held["id"], "token": held["token"]})
+    assert instant(extended["expiresAt"]) >= instant(held["expiresAt"])
+
+
 async def test_prices_are_added_up_here_and_cannot_be_sent(world: World) -> None:
     price = Money(Decimal("333.35"), "INR")
     departure = await world.departure(price=price)
