@@ -20,8 +20,11 @@ async def database(settings: Settings) -> AsyncIterator[str]:
 
     say("Starting PostgreSQL ...")
     postgres = EmbeddedPostgres(settings.data_dir)
-    dsn = await asyncio.to_thread(postgres.start)
+    starting = asyncio.ensure_future(asyncio.to_thread(postgres.start))
     try:
-        yield dsn
+        yield await asyncio.shield(starting)
     finally:
+        await asyncio.wait(
+            [starting]
+        )  # a thread goes on after Ctrl-C: what it starts then is ours to stop, too
         await asyncio.to_thread(postgres.stop)

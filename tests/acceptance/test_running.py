@@ -17,7 +17,7 @@ from tests.acceptance import documents
 from tests.acceptance.cluster import Cluster, field_of
 from tests.acceptance.conftest import RunningServer
 from tests.clients import Completed, GraphQLHttp, GraphQLSocket
-from tests.processes import CONSOLE_SCRIPT, Holdfast
+from tests.processes import CONSOLE_SCRIPT, Holdfast, eventually
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 3.0
@@ -78,6 +78,17 @@ async def test_what_a_kill_leaves_behind_is_adopted_and_ctrl_c_leaves_nothing(fr
     assert living(fresh_folder) == []
     assert second.said.rstrip().endswith("Stopped.")
     assert "Traceback" not in second.said
+
+
+async def test_ctrl_c_while_the_database_starts_leaves_nothing_either(fresh_folder: Path) -> None:
+    with Holdfast("serve", fresh_folder) as serving:
+        await eventually(lambda: list(fresh_folder.glob("data/postgres/cluster/postmaster.pid")), 60)
+        serving.interrupt()
+        assert await asyncio.to_thread(serving.ended) == 130
+        assert living(fresh_folder) == []
+        assert "Traceback" not in serving.said
+    with await asyncio.to_thread(Holdfast("serve", fresh_folder).ready, 60) as again:
+        assert len(again.passwords) == 4
 
 
 async def test_ctrl_c_stops_a_worker_and_a_server_of_a_cluster(cluster: Cluster) -> None:
