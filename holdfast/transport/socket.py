@@ -21,7 +21,6 @@ from collections.abc import Collection
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
@@ -113,7 +112,7 @@ class SocketEndpoint:
         return (
             origin is None
             or origin in self._allowed_origins
-            or urlsplit(origin).netloc == headers.get("host")
+            or origin.partition("://")[2] == headers.get("host")
         )
 
 

@@ -35,7 +35,7 @@ async def test_another_protocol_is_closed_with_4406(site: Site, subprotocol: str
 
 @pytest.mark.feature("S2.31")
 async def test_a_page_from_elsewhere_does_not_get_in(site: Site) -> None:
-    for origin in ("https://evil.example", "null"):
+    for origin in ("https://evil.example", "null", "https://[", "https://a]b"):
         with pytest.raises(InvalidStatus) as refused:
             await GraphQLSocket.open(site.url, origin=origin)
         assert refused.value.response.status_code == 403
