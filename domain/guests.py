@@ -7,6 +7,7 @@ import hmac
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from domain.throttle import network
 from domain.viewer import Viewer
 
 
@@ -29,10 +30,10 @@ class Guests:
         return token is not None and hmac.compare_digest(token.encode(), self.token(reservation_id).encode())
 
     def holder(self, viewer: Viewer) -> bytes:
-        """What limits and idempotency keys are counted by: the account, or for a guest the address, 17 bytes."""
+        """What limits and idempotency keys are counted by: the account, or for a guest the network, 17 bytes."""
         if viewer.user_id is not None:
             return b"u" + viewer.user_id.bytes
-        return b"g" + self._mac(b"address", viewer.address.encode())[:16]
+        return b"g" + self._mac(b"address", network(viewer.address).encode())[:16]
 
     def _mac(self, purpose: bytes, text: bytes) -> bytes:
         return hmac.digest(self.secret, purpose + b"\0" + text, "sha256")

@@ -55,17 +55,17 @@ class Throttle:
 
     def of_address(self, address: str) -> Counter:
         """The counter of sign-ins from one network address."""
-        return Counter(self._key(f"address:{_network(address)}"), self.address)
+        return Counter(self._key(f"address:{network(address)}"), self.address)
 
     def of_sign_ups(self, address: str) -> Counter:
         """The counter of sign-ups from one address; apart, so that they keep nobody from signing in."""
-        return Counter(self._key(f"sign-ups:{_network(address)}"), self.address)
+        return Counter(self._key(f"sign-ups:{network(address)}"), self.address)
 
     def _key(self, text: str) -> bytes:
         return hmac.digest(self.secret, text.encode(errors="replace"), "sha256")
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """What one customer of a network provider has: an IPv4 address, or 64 bits of IPv6 (RFC 6177)."""
     try:
         parsed = ipaddress.ip_address(address)
