@@ -17,6 +17,7 @@ CONSTRAINTS: dict[str, HoldfastError] = {
 GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server has said why it ends the session, but not yet hung up
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
