@@ -50,6 +50,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             return
         super().send_receive_event_to_app()
 
+    def handle_ping(self) -> None:
+        """Answer pings, but none of a peer that does not take the answers (RFC 6455, 5.5.3, leaves that open)."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
     def keepalive_timeout(self) -> None:
         """Drop a peer that does not answer pings, after a second in which it may take the close frame."""
         super().keepalive_timeout()

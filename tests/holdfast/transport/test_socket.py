@@ -336,6 +336,29 @@ async def test_a_reader_that_never_reads_holds_little_and_is_dropped(site: Site)
         await site.connections_gone()
 
 
+async def test_pings_of_a_reader_that_never_reads_pile_up_no_answers(site: Site) -> None:
+    await site.connections_gone()
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=1024)
+    try:
+        writer.write(
+            b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        text = b'{"type":"connection_init"}'
+        writer.write(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
+        pings = (b"\x89\xfd" + bytes(4) + b"." * 125) * 8_000
+        for _ in range(40):  # a million bytes each, of which the two kernels hold a few
+            writer.write(pings)
+            await writer.drain()
+        (connection,) = site.server.server_state.connections
+        assert connection.transport.get_write_buffer_size() < 2_000_000
+    finally:
+        writer.transport.abort()
+    await site.connections_gone()
+
+
 async def test_a_token_runs_out_on_a_reader_that_never_reads_too(site: Site) -> None:
     await site.connections_gone()
     token = site.tokens.new(site.tokens.ada, lives=0.2)
