@@ -51,5 +51,4 @@ async def block_seats(info: Info, input: BlockSeatsInput) -> ScheduleResult:
     """Take seats out of sale, or put them back."""
     timetable = info.context.services.timetable
     terms = await timetable.block_seats(info.context.viewer, input.value(), input.idempotency_key)
-    info.context.forget()
     return Schedule.of(await must(info.context.load.schedule.load(terms.schedule_id)))

@@ -1,5 +1,8 @@
 """The table of contents: a line a field."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
@@ -15,6 +18,7 @@ import resolvers.streams
 from schema.descriptions import describe
 from schema.refusals import TOLD
 from schema.scalars import SCALARS
+from schema.serial import Anew
 from schema.types import refusals
 
 
@@ -39,25 +43,29 @@ class Query:
     events = strawberry.field(resolvers.events.events)
 
 
+def _mutation(resolver: Callable[..., Awaitable[object]]) -> Any:
+    return strawberry.mutation(resolver, extensions=[Anew()])
+
+
 @strawberry.type
 class Mutation:
     """What can be done."""
 
-    register = strawberry.mutation(resolvers.accounts.register)
-    login = strawberry.mutation(resolvers.accounts.login)
-    refresh_session = strawberry.mutation(resolvers.accounts.refresh_session)
-    logout = strawberry.mutation(resolvers.accounts.logout)
-    change_password = strawberry.mutation(resolvers.accounts.change_password)
-    reserve = strawberry.mutation(resolvers.reservations.reserve)
-    extend_reservation = strawberry.mutation(resolvers.reservations.extend_reservation)
-    release_reservation = strawberry.mutation(resolvers.reservations.release_reservation)
-    book = strawberry.mutation(resolvers.bookings.book)
-    cancel_booking = strawberry.mutation(resolvers.bookings.cancel_booking)
-    save_resource = strawberry.mutation(resolvers.catalogue.save_resource)
-    save_offering = strawberry.mutation(resolvers.catalogue.save_offering)
-    open_schedules = strawberry.mutation(resolvers.schedules.open_schedules)
-    block_seats = strawberry.mutation(resolvers.schedules.block_seats)
-    force_release_reservation = strawberry.mutation(resolvers.reservations.force_release_reservation)
+    register = _mutation(resolvers.accounts.register)
+    login = _mutation(resolvers.accounts.login)
+    refresh_session = _mutation(resolvers.accounts.refresh_session)
+    logout = _mutation(resolvers.accounts.logout)
+    change_password = _mutation(resolvers.accounts.change_password)
+    reserve = _mutation(resolvers.reservations.reserve)
+    extend_reservation = _mutation(resolvers.reservations.extend_reservation)
+    release_reservation = _mutation(resolvers.reservations.release_reservation)
+    book = _mutation(resolvers.bookings.book)
+    cancel_booking = _mutation(resolvers.bookings.cancel_booking)
+    save_resource = _mutation(resolvers.catalogue.save_resource)
+    save_offering = _mutation(resolvers.catalogue.save_offering)
+    open_schedules = _mutation(resolvers.schedules.open_schedules)
+    block_seats = _mutation(resolvers.schedules.block_seats)
+    force_release_reservation = _mutation(resolvers.reservations.force_release_reservation)
 
 
 @strawberry.type

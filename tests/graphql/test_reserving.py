@@ -196,6 +196,28 @@ async def test_an_extension_never_shortens_when_the_offering_grants_less_by_now(
     assert instant(extended["expiresAt"]) >= instant(held["expiresAt"])
 
 
+TWICE = """
+mutation ($first: ReserveInput!, $second: ReserveInput!) {
+  first: reserve(input: $first) { ...Held }
+  second: reserve(input: $second) { ...Held }
+}
+fragment Held on Reservation { seats { status } schedule { version seatString counts { available } } }
+"""
+
+
+async def test_each_mutation_of_a_document_tells_what_it_left_behind(world: World) -> None:
+    departure = await world.departure(seats=4)
+    first, second = (
+        {"target": {"seats": {"scheduleId": departure.id, "labels": [label]}}} for label in ("A1", "A2")
+    )
+    told = await world.data(TWICE, first=first, second=second)
+    assert [told[each]["seats"] for each in told] == [[{"status": "HELD"}]] * 2
+    assert [told[each]["schedule"] for each in told] == [
+        {"version": 1, "seatString": "HAAA", "counts": {"available": 3}},
+        {"version": 2, "seatString": "HHAA", "counts": {"available": 2}},
+    ]
+
+
 async def test_prices_are_added_up_here_and_cannot_be_sent(world: World) -> None:
     price = Money(Decimal("333.35"), "INR")
     departure = await world.departure(price=price)
