@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from uuid import UUID
 
 from domain.errors import InvalidInput
@@ -198,9 +199,13 @@ def seats_of(
 
 
 def _named(labels: Iterable[str]) -> str:
-    """Return labels for a message: the first five in order, cut to a readable length."""
+    """Return labels for a message: the first five in order, cut to a readable length.
+
+    A refusal is kept with its idempotency key, and PostgreSQL keeps no NUL: what cannot be printed is a ``?``.
+    """
     ordered = sorted(labels)
-    shown = ", ".join(label[:12] for label in ordered[:_NAMED_AT_MOST])
+    readable = ("".join(sign if sign.isprintable() else "?" for sign in label[:12]) for label in ordered)
+    shown = ", ".join(islice(readable, _NAMED_AT_MOST))
     more = len(ordered) - _NAMED_AT_MOST
     return f"{shown} and {more} more" if more > 0 else shown
 

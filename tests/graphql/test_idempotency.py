@@ -150,6 +150,14 @@ async def test_every_kind_of_refusal_is_kept_whole(world: World) -> None:
         assert await world.data(document, viewer, input=keyed) == first
 
 
+async def test_a_refusal_that_names_what_cannot_be_stored_is_kept_too(world: World) -> None:
+    departure, viewer = await world.departure(), await world.person()
+    wish = {**named(departure, "A1\0"), **KEY}
+    first, again = [await world.data(RESERVE, viewer, input=wish) for _ in range(2)]
+    assert first == again
+    assert (first["code"], first["message"]) == ("INVALID_INPUT", "No such seat: A1?.")
+
+
 async def test_a_key_is_free_again_after_a_day(world: World) -> None:
     departure, viewer = await world.departure(), await world.person()
     first = await world.data(RESERVE, viewer, input={**named(departure, "A1"), **KEY})
