@@ -21,6 +21,9 @@ from domain.seats import SeatStatus
 from domain.text import checked_optional_text
 from domain.viewer import Viewer
 
+RESERVATION = ("reservationId",)
+"""Where the input of ``book`` has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Book:
@@ -71,7 +74,7 @@ class Bookings:
         return await self.once.run(viewer, "cancelBooking", request, key, work, found_booking)
 
     async def _book(self, tx: Transaction, viewer: Viewer, request: Book) -> Booking:
-        mine = await self.reservations.mine(tx, viewer, request.reservation)
+        mine = await self.reservations.mine(tx, viewer, request.reservation, RESERVATION)
         if mine.status is ReservationStatus.CONVERTED:
             return await _booking_of(tx, mine)
         contact = await _contact(tx, mine, request.contact)
@@ -84,7 +87,7 @@ class Bookings:
             current = await tx.ledger.reservation(mine.id)
             if current is not None and current.status is ReservationStatus.CONVERTED:
                 return await _booking_of(tx, current)
-            raise ended(current or mine)
+            raise ended(current or mine, RESERVATION)
         layout = await tx.ledger.layout(terms.layout_id)
         changed = changes(layout, booking.seats, SeatStatus.BOOKED)
         counts = recount(locked.counts, SeatStatus.HELD, SeatStatus.BOOKED, len(booking.seats))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -134,11 +135,13 @@ class Reservations:
 
         return await self.once.run(viewer, "forceReleaseReservation", request, key, work, found_reservation)
 
-    async def mine(self, tx: Transaction, viewer: Viewer, request: OnReservation) -> Reservation:
-        """The reservation if the caller owns it or has its token. Raises NotFound otherwise."""
+    async def mine(
+        self, tx: Transaction, viewer: Viewer, request: OnReservation, path: Sequence[str] = ("id",)
+    ) -> Reservation:
+        """The reservation if the caller owns it or has its token. Raises NotFound, with ``path``, otherwise."""
         found = await tx.ledger.reservation(request.id) if request.id else None
         if found is None or not self.owned(viewer, request.token, found):
-            raise no_such_reservation()
+            raise no_such_reservation(path)
         return found
 
     def owned(self, viewer: Viewer, token: str | None, reservation: Reservation) -> bool:
@@ -230,18 +233,18 @@ async def found_reservation(tx: Transaction, reservation_id: UUID) -> Reservatio
     return found
 
 
-def no_such_reservation() -> NotFound:
+def no_such_reservation(path: Sequence[str] = ("id",)) -> NotFound:
     """The answer to an id that is not there, or not the caller's."""
-    return NotFound("No such reservation, or it is not yours.", ("id",))
+    return NotFound("No such reservation, or it is not yours.", path)
 
 
-def ended(reservation: Reservation) -> Refusal:
+def ended(reservation: Reservation, path: Sequence[str] = ("id",)) -> Refusal:
     """Why nothing more can be done with a reservation that is not active."""
     if reservation.status is ReservationStatus.CONVERTED:
-        return PolicyViolation("This reservation is a booking by now; cancel the booking.", ("id",))
+        return PolicyViolation("This reservation is a booking by now; cancel the booking.", path)
     return ReservationExpired(
         "This reservation has ended and its seats may be somebody else's; reserve again.",
-        ("id",),
+        path,
         expired_at=reservation.expires_at,
     )
 

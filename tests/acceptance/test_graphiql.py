@@ -19,16 +19,17 @@ class RunningServer(Protocol):
 
 @pytest.mark.browser
 @pytest.mark.feature("S2.18", "S4.28")
+@pytest.mark.parametrize("signed_in", [True, False], ids=["customer", "guest"])
 async def test_a_reservation_in_one_browser_tab_is_seen_in_another(
-    running_server: RunningServer, tmp_path: Path
+    running_server: RunningServer, tmp_path: Path, signed_in: bool
 ) -> None:
     complaints = Complaints()
     async with chromium() as browser:
-        watcher = await _signed_in_with_a_departure(browser, running_server, complaints)
+        watcher = await _with_a_departure(browser, running_server, complaints, signed_in)
         await watcher.run("WatchSeats")
         await expect(watcher.result).to_contain_text("SeatSnapshot")
 
-        buyer = await _signed_in_with_a_departure(browser, running_server, complaints)
+        buyer = await _with_a_departure(browser, running_server, complaints, signed_in)
         await buyer.run("ReserveSeats")
         await expect(buyer.result).to_contain_text('"status": "ACTIVE"')
         await expect(watcher.result).to_contain_text('"status": "HELD"')
@@ -45,11 +46,12 @@ async def test_a_reservation_in_one_browser_tab_is_seen_in_another(
     assert complaints == []
 
 
-async def _signed_in_with_a_departure(
-    browser: Browser, server: RunningServer, complaints: Complaints
+async def _with_a_departure(
+    browser: Browser, server: RunningServer, complaints: Complaints, signed_in: bool
 ) -> GraphiQLTab:
     tab = await GraphiQLTab.open(browser, server.url, complaints)
-    await tab.sign_in(server.customer_email, server.customer_password)
+    if signed_in:
+        await tab.sign_in(server.customer_email, server.customer_password)
     await tab.run("FindDepartures")
     await expect(tab.result).to_contain_text('"ON_SALE"')
     return tab

@@ -324,3 +324,10 @@ async def test_a_reason_has_its_limit_and_a_longer_one_cancels_nothing(world: Wo
     result = await world.run(CANCEL, customer, input={"id": booking["id"], "reason": reason})
     assert result["errors"][0]["extensions"]["code"] == "INVALID_INPUT"
     assert await trade_tables(world.app.pool) == before
+
+
+async def test_a_reservation_that_is_not_ones_own_is_named_where_the_input_has_it(world: World) -> None:
+    departure = await world.departure()
+    held = await reserved(world, departure, "A1")
+    refused = await world.data(BOOK, await world.person(), input={"reservationId": held["id"]})
+    assert (refused["code"], refused["path"]) == ("NOT_FOUND", ["reservationId"])
