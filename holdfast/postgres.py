@@ -261,19 +261,24 @@ def _forget_socket(folder: Path) -> None:
 @contextmanager
 def _alone(path: Path, seconds: float) -> Iterator[None]:
     """Hold the lock file's exclusive lock, which the kernel gives back when we are killed."""
-    with path.open("a") as file:
+    with _open_lock(path) as file:
         wait_for(lambda: _locked(file, fcntl.LOCK_EX), seconds, f"another process holds {path}")
         yield
 
 
+def _open_lock(path: Path) -> IO[str]:
+    """A lock file that nobody else can open, and so nobody else can hold."""
+    return open(path, "a", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
 def _share(path: Path) -> IO[str]:
-    file = path.open("a")
+    file = _open_lock(path)
     fcntl.flock(file, fcntl.LOCK_SH)
     return file
 
 
 def _unshared(path: Path) -> bool:
-    with path.open("a") as file:
+    with _open_lock(path) as file:
         return _locked(file, fcntl.LOCK_EX)
 
 
