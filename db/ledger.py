@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from db.engine import Connection
@@ -14,6 +14,8 @@ from db.rows import allocations, booking, money, reservation
 from domain.catalogue import Terms
 from domain.ledger import Booking, Hold, LockedSchedule, Reservation
 from domain.seats import SeatCounts, SeatLayout
+
+Result = TypeVar("Result", Reservation, Booking)
 
 # What reserving on a schedule needs to know of it.
 _TERMS = """
@@ -40,7 +42,7 @@ taken AS (
     WHERE a.status = 'HELD' AND a.held_until <= $10
   RETURNING 1
 )
-SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM bumped)
+SELECT (SELECT count(*) FROM taken) AS taken, (SELECT count(*) FROM bumped) AS bumped
 """
 
 RESERVATION_COLUMNS = """r.id, r.schedule_id, r.organization_id, r.account_id, r.seats, r.total_amount,
@@ -210,7 +212,7 @@ class Ledger:
 
     async def hold(self, hold: Hold) -> None:
         """Write a reservation and take its seats. Raises NotApplied where one of them is in other hands."""
-        taken, bumped = await self._row(
+        row: Any = await self._connection.fetchrow(
             _HOLD,
             hold.id,
             hold.terms.schedule_id,
@@ -227,8 +229,8 @@ class Ledger:
             hold.contact.email,
             hold.contact.phone,
         )
-        _must_be(taken, len(hold.seats))
-        _must_be(bumped, 1)
+        _must_be(row["taken"], len(hold.seats))
+        _must_be(row["bumped"], 1)
 
     async def reservation(self, reservation_id: UUID) -> Reservation | None:
         """A reservation as it is now."""
@@ -237,15 +239,16 @@ class Ledger:
 
     async def extend(self, reservation_id: UUID, at: datetime, expires_at: datetime) -> Reservation | None:
         """Move the end of an active reservation."""
-        return await self._changed(_EXTEND, reservation_id, at, expires_at)
+        return await self._changed(reservation, _EXTEND, reservation_id, at, expires_at)
 
     async def release(self, reservation_id: UUID, at: datetime, reason: str | None) -> Reservation | None:
         """End an active reservation and free its seats."""
-        return await self._changed(_RELEASE, reservation_id, at, reason)
+        return await self._changed(reservation, _RELEASE, reservation_id, at, reason)
 
     async def convert(self, booking: Booking) -> Reservation | None:
         """Turn the booking's reservation into it."""
         return await self._changed(
+            reservation,
             _CONVERT,
             booking.reservation_id,
             booking.created_at,
@@ -270,11 +273,7 @@ class Ledger:
 
     async def cancel(self, booking_id: UUID, at: datetime, reason: str | None) -> Booking | None:
         """Cancel a booking and free its seats."""
-        row = await self._connection.fetchrow(_CANCEL, booking_id, at, reason)
-        if row is None:
-            return None
-        _must_be(row["touched"], len(row["seats"]))
-        return booking(row)
+        return await self._changed(booking, _CANCEL, booking_id, at, reason)
 
     async def block(self, schedule_id: UUID, seats: Sequence[int], at: datetime) -> None:
         """Block free seats. Raises NotApplied where one of them is in other hands."""
@@ -298,15 +297,13 @@ class Ledger:
         left: timedelta | None = await self._connection.fetchval(_NEXT_DUE)
         return left
 
-    async def _changed(self, statement: str, *values: object) -> Reservation | None:
+    async def _changed(self, made: Callable[[Any], Result], statement: str, *values: object) -> Result | None:
+        """What the statement changed, None for nothing; every seat of it must have been touched."""
         row = await self._connection.fetchrow(statement, *values)
         if row is None:
             return None
         _must_be(row["touched"], len(row["seats"]))
-        return reservation(row)
-
-    async def _row(self, statement: str, *values: object) -> Any:
-        return await self._connection.fetchrow(statement, *values)
+        return made(row)
 
 
 def _must_be(touched: int, expected: int) -> None:

@@ -29,11 +29,14 @@ async def serve(settings: Settings, asked: argparse.Namespace) -> None:
 async def _serve(settings: Settings, dsn: str, listening: socket.socket) -> None:
     import uvicorn
 
+    from holdfast.demo import fill, is_empty
     from holdfast.transport.server import HttpProtocol, Server, SocketProtocol
     from holdfast.web import make_web
     from holdfast.wiring import wire
 
     async with wire(settings, dsn) as app:
+        if settings.embedded and settings.environment == "development" and await is_empty(app):
+            await fill(app, say)
         web = make_web(app)
         config = uvicorn.Config(
             web.asgi,
@@ -126,7 +129,7 @@ async def rotate_keys(settings: Settings, asked: argparse.Namespace) -> None:
 
 
 async def _prepared(settings: Settings, dsn: str) -> None:
-    """A database of ours is migrated, and in development filled; one of the operator's must be migrated already."""
+    """A database of ours is migrated; one of the operator's must be migrated already."""
     if not settings.embedded:
         await _must_be_migrated(dsn)
         return
@@ -134,13 +137,6 @@ async def _prepared(settings: Settings, dsn: str) -> None:
 
     if await version(dsn) != HEAD:
         await upgrade(dsn, lambda step: say(f"Migrating to {step} ..."))
-    if settings.environment == "development":
-        from holdfast.demo import fill, is_empty
-        from holdfast.wiring import wire
-
-        async with wire(settings, dsn) as app:
-            if await is_empty(app):
-                await fill(app, say)
 
 
 async def _must_be_migrated(dsn: str) -> None:

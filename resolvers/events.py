@@ -11,7 +11,8 @@ from schema.context import Context, Info
 from schema.ids import MalformedId, decode
 from schema.scalars import Cursor
 from schema.types.events import Event, EventFilter, log_cursor, read_log_cursor
-from schema.types.paging import Connection, Edge, First, PageInfo, checked_first
+from schema.types.ids import known_id
+from schema.types.paging import Connection, Edge, First, checked_first, connection
 
 
 async def events(
@@ -23,16 +24,7 @@ async def events(
     place = read_log_cursor(after)[1] if after else None
     page = await info.context.reads.events(checked_first(first), place, audience)
     edges = [Edge(cursor=log_cursor(epoch, e.position), node=Event.of(e, epoch)) for _, e in page.items]
-    return Connection(
-        edges=edges,
-        nodes=[edge.node for edge in edges],
-        page_info=PageInfo(
-            has_next_page=page.more,
-            has_previous_page=after is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
-        ),
-    )
+    return connection(edges, page.more, after)
 
 
 async def audience_of(context: Context, asked: EventFilter | None) -> Audience:
@@ -49,20 +41,13 @@ async def audience_of_organization(
     context: Context, organization_id: str, types: list[str] | None = None, subject: UUID | None = None
 ) -> Audience:
     """What a member may hear of an organization; a provider what concerns their resources."""
-    organization = _organization(organization_id)
+    organization = known_id(organization_id, "Organization")
     role = await must_be_member(context, organization)
     assert organization is not None  # noqa: S101 - a role was found for it
     if role is not Role.PROVIDER:
         return Audience([organization], types=types, subject_id=subject)
     provided = await context.reads.provided_by(signed_in_user(context.viewer), organization)
     return Audience(resources=provided, types=types, subject_id=subject)
-
-
-def _organization(gid: str) -> UUID | None:
-    try:
-        return decode(gid, "Organization")[1]
-    except MalformedId:
-        return None
 
 
 def _subject(gid: str | None) -> UUID | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -319,8 +319,7 @@ async def _still_visible(context: Context, id: str, token: str | None) -> Held:
 async def _audience_of_bookings(context: Context, organization_id: str | None) -> Audience:
     if organization_id is None:
         return Audience(account_id=signed_in_user(context.viewer), stream=Stream.BOOKING)
-    heard = await audience_of_organization(context, organization_id)
-    return Audience(heard.organizations, resources=heard.resources, stream=Stream.BOOKING)
+    return replace(await audience_of_organization(context, organization_id), stream=Stream.BOOKING)
 
 
 async def _newest(context: Context, search: BookingSearch) -> Sequence[Booking]:

@@ -75,16 +75,21 @@ class Keyset:
     def page(self, page: Page[Value], after: str | None, of: Callable[[Value], T]) -> Connection[T]:
         """A page as a connection."""
         edges = [Edge(cursor=self.write(key), node=of(item)) for key, item in page.items]
-        return Connection(
-            edges=edges,
-            nodes=[edge.node for edge in edges],
-            page_info=PageInfo(
-                has_next_page=page.more,
-                has_previous_page=after is not None,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
-        )
+        return connection(edges, page.more, after)
+
+
+def connection(edges: list[Edge[T]], more: bool, after: str | None) -> Connection[T]:
+    """Edges as a connection; ``more`` if others follow them."""
+    return Connection(
+        edges=edges,
+        nodes=[edge.node for edge in edges],
+        page_info=PageInfo(
+            has_next_page=more,
+            has_previous_page=after is not None,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
+        ),
+    )
 
 
 def checked_first(first: int) -> int:
