@@ -59,7 +59,7 @@ class PostgresServer:
         try:
             yield self.embedded.dsn(name)
         finally:
-            self._run(self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            self._run(self._drop(name))
 
     def kill(self) -> None:
         """End the postmaster at once, as a power cut would; its sessions end with it."""
@@ -77,6 +77,16 @@ class PostgresServer:
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
+
+    async def _drop(self, name: str) -> None:
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+                    return
+                except asyncpg.InsufficientPrivilegeError:
+                    # Autovacuum is at work in it, as a superuser, whom our role cannot send away; it leaves soon.
+                    await asyncio.sleep(0.05)
 
     async def _execute(self, statement: str) -> None:
         if self._admin is None or self._admin.is_closed():
