@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-HEAD = "0001"
+HEAD = "0004"
 VERSION_TABLE = "schema_version"
 MIGRATIONS = Path(__file__).parent / "migrations"
 

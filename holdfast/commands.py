@@ -30,7 +30,9 @@ async def _serve(settings: Settings, dsn: str, listening: socket.socket) -> None
     import uvicorn
 
     from holdfast.demo import fill, is_empty
-    from holdfast.transport.server import HttpProtocol, Server, SocketProtocol
+    from holdfast.transport.http_protocol import HttpProtocol
+    from holdfast.transport.server import Server
+    from holdfast.transport.socket_protocol import SocketProtocol
     from holdfast.web import make_web
     from holdfast.wiring import wire
 

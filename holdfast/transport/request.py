@@ -205,7 +205,7 @@ def address_of(scope: Scope) -> str:
 
 
 def abort_of(scope: Scope) -> Callable[[], None]:
-    """What drops the connection at once, unsent bytes and all; see ``holdfast.transport.server``."""
+    """What drops the connection at once, unsent bytes and all; see ``holdfast.transport.http_protocol``."""
     abort: Callable[[], None] = (
         scope.get("extensions", {}).get("holdfast.transport", {}).get("abort", _nothing)
     )

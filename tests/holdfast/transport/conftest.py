@@ -15,7 +15,9 @@ from starlette.responses import HTMLResponse, Response
 
 from domain.viewer import Viewer
 from holdfast.transport import Limits, Transport
-from holdfast.transport.server import HttpProtocol, Server, SocketProtocol
+from holdfast.transport.http_protocol import HttpProtocol
+from holdfast.transport.server import Server
+from holdfast.transport.socket_protocol import SocketProtocol
 from schema.executor import Executor
 from tests.clients import GraphQLHttp, GraphQLSocket
 from tests.holdfast.transport.toy import Context, House, Sessions, Tokens, toy_schema, until

@@ -13,7 +13,7 @@ import pytest
 
 from domain.errors import RateLimited, Unavailable
 from holdfast.transport.accept import EVENT_STREAM, GRAPHQL_RESPONSE, JSON
-from holdfast.transport.server import HttpProtocol
+from holdfast.transport.http_protocol import HttpProtocol
 from tests.clients import GraphQLHttp
 from tests.holdfast.transport.conftest import Site
 from tests.holdfast.transport.toy import until

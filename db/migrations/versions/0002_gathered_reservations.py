@@ -1,0 +1,10 @@
+"""Reservations that come together are made together."""
+
+from __future__ import annotations
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Nothing yet."""
