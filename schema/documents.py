@@ -9,10 +9,15 @@ from dataclasses import dataclass, field
 from graphql import (
     ArgumentNode,
     DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
+    InlineFragmentNode,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
+    SelectionSetNode,
     Visitor,
     parse,
     specified_rules,
@@ -64,6 +69,14 @@ class Document:
     tree: DocumentNode
     introspection: Sequence[GraphQLError] = ()
     private: bool = False
+    labels: dict[str | None, str] = field(default_factory=dict)
+
+    def label(self, name: str | None) -> str:
+        """What figures and logs call that operation: its first field, for its own name is up to whoever sends it."""
+        label = self.labels.get(name)
+        if label is None:
+            label = self.labels[name] = _first_field(self.tree, self.operation(name).selection_set)
+        return label
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation of that name, or the only one. Raises DocumentRejected."""
@@ -93,9 +106,23 @@ class Documents:
     suggestions: bool
     _kept: OrderedDict[str, Document] = field(default_factory=OrderedDict)
     _characters: int = 0
+    _trusted: dict[str, Document] = field(default_factory=dict)
+
+    def trust(self, text: str) -> None:
+        """Keep a document for good, and call its operations by the names they have. Raises DocumentRejected."""
+        document = self._validated(self._parsed(text), text)
+        for node in document.tree.definitions:
+            if isinstance(node, OperationDefinitionNode) and node.name is not None:
+                document.labels[node.name.value] = node.name.value
+        if len(document.labels) == 1:
+            document.labels[None] = next(iter(document.labels.values()))
+        self._trusted[text] = document
 
     def get(self, text: str) -> Document:
         """The document of that text. Raises DocumentRejected."""
+        document = self._trusted.get(text)
+        if document is not None:
+            return document
         document = self._kept.get(text)
         if document is None:
             document = self._validated(self._parsed(text), text)
@@ -129,6 +156,22 @@ class Documents:
         while len(self._kept) > self.limits.kept or self._characters > self.limits.kept_characters:
             forgotten, _ = self._kept.popitem(last=False)
             self._characters -= len(forgotten)
+
+
+def _first_field(tree: DocumentNode, selected: SelectionSetNode) -> str:
+    first = selected.selections[0]
+    if isinstance(first, FieldNode):
+        return first.name.value
+    if isinstance(first, InlineFragmentNode):
+        return _first_field(tree, first.selection_set)
+    (spread,) = (
+        node
+        for node in tree.definitions
+        if isinstance(node, FragmentDefinitionNode)
+        and isinstance(first, FragmentSpreadNode)
+        and node.name.value == first.name.value
+    )
+    return _first_field(tree, spread.selection_set)
 
 
 def _takes_private(tree: DocumentNode) -> bool:

@@ -43,12 +43,16 @@ class OperationContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document that may run, which of its operations was asked for, and whether it must not stand in a URL."""
+    """A document that may run, which of its operations was asked for, and whether it must not stand in a URL.
+
+    ``label`` is what figures and logs call it: one of a bounded set of names, whatever clients send.
+    """
 
     tree: DocumentNode
     operation_name: str | None
     kind: OperationType
     private: bool = False
+    label: str = ""
 
 
 class Executor:
@@ -84,7 +88,11 @@ class Executor:
         if known.introspection and not allow_introspection:
             raise DocumentRejected(document_errors(known.introspection, "GRAPHQL_VALIDATION_FAILED"))
         kind = known.operation(operation_name).operation
-        return Prepared(known.tree, operation_name, kind, known.private)
+        return Prepared(known.tree, operation_name, kind, known.private, known.label(operation_name))
+
+    def trust(self, document: str) -> None:
+        """Validate a document that is known beforehand, and keep it for good. Raises DocumentRejected."""
+        self._documents.trust(document)
 
     async def execute(self, prepared: Prepared, variables: Variables, context: OperationContext) -> Result:
         """Run a query or a mutation. Never raises; unexpected failures are masked and logged."""
