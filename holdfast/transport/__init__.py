@@ -7,19 +7,22 @@ share one context among all operations of a socket.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection
 
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from domain.rates import Rates
 from domain.viewer import Viewer
 from holdfast.transport.http import HttpEndpoint, Page
 from holdfast.transport.patience import Patience
 from holdfast.transport.request import Authenticate, Limits, Ports, SessionWatch
 from holdfast.transport.socket import SocketEndpoint
 from holdfast.transport.sse import EventStreams
+from holdfast.transport.trusted import TrustedDocuments
 from schema.executor import Executor, OperationContext
 
-__all__ = ["Authenticate", "Limits", "SessionWatch", "Transport"]
+__all__ = ["Authenticate", "Limits", "SessionWatch", "Transport", "TrustedDocuments"]
 
 
 class Transport:
@@ -27,7 +30,7 @@ class Transport:
 
     ``make_context`` is called once an operation. ``may_introspect`` says who may ask for the schema.
     ``allowed_origins`` are the foreign origins ("https://example.org") whose pages may open sockets. ``page``
-    is shown to a browser that asks for HTML.
+    is shown to a browser that asks for HTML. ``rates`` are the requests that each caller may send.
     """
 
     def __init__(
@@ -41,10 +44,11 @@ class Transport:
         allowed_origins: Collection[str] = (),
         page: Page | None = None,
         limits: Limits | None = None,
+        rates: Rates | None = None,
     ) -> None:
         limits = limits or Limits()
         patience = Patience(limits.send)
-        self._ports = Ports(executor, authenticate, make_context, sessions, limits, may_introspect)
+        self._ports = Ports(executor, authenticate, make_context, sessions, limits, may_introspect, rates)
         self._streams = EventStreams(self._ports, patience)
         self._http = HttpEndpoint(self._ports, self._streams, page)
         self._sockets = SocketEndpoint(self._ports, patience, allowed_origins)
@@ -52,6 +56,11 @@ class Transport:
     def routes(self) -> list[BaseRoute]:
         """Routes, not a Mount, which would redirect ``/graphql`` to ``/graphql/``."""
         return [Route("/graphql", self._http), WebSocketRoute("/graphql", self._sockets)]
+
+    @property
+    def refused(self) -> Counter[str]:
+        """How many requests and operations were turned away, by code."""
+        return self._ports.refused
 
     async def drain(self) -> None:
         """Close sockets with 1001, end event streams, let mutations that are under way finish."""

@@ -88,10 +88,11 @@ class HttpEndpoint:
                 await _respond(send, answer, request_id)
 
     async def _answer(self, request: Request, request_id: str, accept: Accepted, send: Send) -> Answer | None:
-        parameters = await self._parameters(request)
-        viewer = await self._ports.authenticate(
+        viewer = await self._ports.identify(
             request.headers.get("authorization"), address_of(request.scope), request_id
         )
+        self._ports.admit(viewer)
+        parameters = await self._parameters(request)
         if accept.single is None and not accept.stream:
             message = f"Answers are {GRAPHQL_RESPONSE}, {JSON} or {EVENT_STREAM}."
             raise Malformed(message, 406, "NOT_ACCEPTABLE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,7 +17,8 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
 
-from domain.errors import Denial
+from domain.errors import Denial, RateLimited, Unauthenticated
+from domain.rates import Rates
 from domain.viewer import Viewer
 from schema.errors import WireError, internal
 from schema.executor import Executor, OperationContext, Prepared, Result
@@ -77,10 +79,11 @@ class Malformed(Exception):
 class Parameters:
     """A GraphQL request, as GraphQL over HTTP names its parts ("Request Parameters")."""
 
-    query: str
+    query: str | None
     operation_name: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
+    document_id: str | None = None
 
     @classmethod
     def of(cls, value: object) -> Parameters:
@@ -90,19 +93,24 @@ class Parameters:
                 message = "Batches are not accepted: send one operation in a request."
                 raise Malformed(message)
             case dict():
+                document_id = _part(value, "documentId", str)
                 return cls(
-                    _part(value, "query", str, required=True),
+                    _part(value, "query", str, required=document_id is None),
                     _part(value, "operationName", str),
                     _part(value, "variables", dict),
                     _part(value, "extensions", dict),
+                    document_id,
                 )
-        message = 'A request is a JSON object with a "query".'
+        message = 'A request is a JSON object with a "query" or a "documentId".'
         raise Malformed(message)
 
 
 @dataclass(slots=True)
 class Ports:
-    """What the transport needs of the house, and how it runs an operation with it."""
+    """What the transport needs of the house, and how it runs an operation with it.
+
+    ``refused`` counts what was turned away, by code.
+    """
 
     executor: Executor
     authenticate: Authenticate
@@ -110,12 +118,34 @@ class Ports:
     sessions: SessionWatch
     limits: Limits
     may_introspect: Callable[[Viewer], bool]
+    rates: Rates | None = None
+    refused: Counter[str] = field(default_factory=Counter)
     _mutations: set[asyncio.Task[Result]] = field(default_factory=set)
+
+    async def identify(self, authorization: str | None, address: str, request_id: str) -> Viewer:
+        """Who asks. Raises a Denial; one who fails at it is counted by the address."""
+        try:
+            return await self.authenticate(authorization, address, request_id)
+        except Denial as denial:
+            self.refused[denial.code] += 1
+            if self.rates is not None and isinstance(denial, Unauthenticated):
+                self.rates.admit_address(address)
+            raise
+
+    def admit(self, viewer: Viewer) -> None:
+        """Count one operation of this caller, before it is prepared. Raises RateLimited."""
+        if self.rates is None:
+            return
+        try:
+            self.rates.admit(viewer)
+        except RateLimited as denial:
+            self.refused[denial.code] += 1
+            raise
 
     def prepare(self, parameters: Parameters, viewer: Viewer) -> Prepared:
         """Parse, validate and pick the operation. Raises DocumentRejected."""
         return self.executor.prepare(
-            parameters.query,
+            self.trusted.text(parameters.query, parameters.document_id),
             parameters.operation_name,
             allow_introspection=self.may_introspect(viewer),
         )

@@ -51,7 +51,7 @@ from holdfast.transport.request import (
 )
 from holdfast.transport.tenure import Tenure
 from schema.documents import DocumentRejected
-from schema.errors import internal
+from schema.errors import denied, internal
 from schema.executor import Prepared
 
 _log = logging.getLogger(__name__)
@@ -282,7 +282,7 @@ class Socket:
 
     async def _viewer(self, authorization: str | None) -> Viewer:
         try:
-            return await self._ports.authenticate(authorization, self._address, self._request_id)
+            return await self._ports.identify(authorization, self._address, self._request_id)
         except (RateLimited, Unavailable) as denial:
             raise Closing(CloseCode.TRY_AGAIN_LATER, denial.message) from None
         except Denial:
@@ -304,7 +304,11 @@ class Socket:
         self._started += 1
         viewer = replace(self._tenure.viewer, request_id=f"{self._request_id}-{self._started}")
         try:
+            self._ports.admit(viewer)
             prepared = self._ports.prepare(parameters, viewer)
+        except RateLimited as denial:
+            await self._say(failed(id, [denied(denial)]))
+            return
         except DocumentRejected as rejected:
             await self._say(failed(id, rejected.errors))
             return
