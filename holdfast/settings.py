@@ -113,6 +113,31 @@ class Settings(BaseSettings):
     graphiql: bool | None = Field(
         default=None, description="serve GraphiQL at `/graphql`; by default in development"
     )
+    requests_per_minute: int = Field(
+        default=600, ge=0, description="operations one account may send a minute; 0 is no limit"
+    )
+    requests_per_minute_per_address: int = Field(
+        default=1_200,
+        ge=0,
+        description="operations that guests of one address may send a minute; 0 is no limit",
+    )
+    operation_cost: int = Field(
+        default=20_000, ge=1, description="highest estimated cost of an operation that is run"
+    )
+    operation_seconds: float = Field(
+        default=10.0, gt=0, le=600, description="time a query or a mutation may take"
+    )
+    document_tokens: int = Field(
+        default=4_000, ge=100, description="names, numbers and signs in one GraphQL document"
+    )
+    document_depth: int = Field(default=16, ge=1, le=100, description="fields within fields of one document")
+    body_bytes: int = Field(default=262_144, ge=1024, description="longest body of a request")
+    head_seconds: float = Field(
+        default=10.0, gt=0, le=600, description="time a request's line and headers may take to arrive"
+    )
+    body_seconds: float = Field(
+        default=20.0, gt=0, le=600, description="time a request's body may take to arrive"
+    )
     subscriptions_per_socket: int = Field(
         default=100, ge=1, description="subscriptions open at once on one socket"
     )

@@ -45,8 +45,11 @@ def make_web(app: App) -> Web:
         may_introspect=lambda viewer: development or viewer.signed_in,
         allowed_origins=settings.allowed_origins,
         page=page.page if page else None,
+        rates=app.rates,
         limits=Limits(
-            message=settings.socket_message_bytes, operations_per_socket=settings.subscriptions_per_socket
+            body=settings.body_bytes,
+            message=settings.socket_message_bytes,
+            operations_per_socket=settings.subscriptions_per_socket,
         ),
     )
 

@@ -21,6 +21,7 @@ from domain.expiry import Expiry
 from domain.guests import Guests
 from domain.housekeeping import Housekeeping
 from domain.once import Once
+from domain.rates import Rates
 from domain.reservations import ReservationLimits, Reservations
 from domain.timetable import Timetable
 from holdfast.identity import Identity, wire_identity
@@ -41,6 +42,7 @@ class App:
     feed: Feed
     database: Database
     identity: Identity
+    rates: Rates
     services: Services
     worker: Worker
 
@@ -73,10 +75,24 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             bookings=Bookings(once, reservations),
         )
         worker = Worker(Expiry(database.begin), Housekeeping(database.begin))
-        reading = asyncio.create_task(feed.run(), name="feed")
+        rates = Rates(settings.requests_per_minute, settings.requests_per_minute_per_address, secret)
+        running = [asyncio.create_task(feed.run(), name="feed")]
+        if settings.redis_url is not None:
+            running.append(asyncio.create_task(_share(rates, settings.redis_url), name="rates"))
         try:
-            yield App(settings, pool, broker, feed, database, identity, services, worker)
+            yield App(settings, pool, broker, feed, database, identity, rates, services, worker)
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
             identity.hasher.close()
+
+
+async def _share(rates: Rates, redis_url: str) -> None:
+    from db.rates import RedisRates  # redis costs a third of a second to import
+
+    shared = RedisRates(redis_url)
+    try:
+        await rates.share(shared)
+    finally:
+        await shared.close()
