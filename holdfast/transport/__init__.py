@@ -31,6 +31,7 @@ class Transport:
     ``make_context`` is called once an operation. ``may_introspect`` says who may ask for the schema.
     ``allowed_origins`` are the foreign origins ("https://example.org") whose pages may open sockets. ``page``
     is shown to a browser that asks for HTML. ``rates`` are the requests that each caller may send.
+    ``trusted`` are the documents that may be asked for by their id.
     """
 
     def __init__(
@@ -45,10 +46,20 @@ class Transport:
         page: Page | None = None,
         limits: Limits | None = None,
         rates: Rates | None = None,
+        trusted: TrustedDocuments | None = None,
     ) -> None:
         limits = limits or Limits()
         patience = Patience(limits.send)
-        self._ports = Ports(executor, authenticate, make_context, sessions, limits, may_introspect, rates)
+        self._ports = Ports(
+            executor,
+            authenticate,
+            make_context,
+            sessions,
+            limits,
+            may_introspect,
+            rates,
+            trusted or TrustedDocuments(),
+        )
         self._streams = EventStreams(self._ports, patience)
         self._http = HttpEndpoint(self._ports, self._streams, page)
         self._sockets = SocketEndpoint(self._ports, patience, allowed_origins)

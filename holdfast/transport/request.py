@@ -20,6 +20,7 @@ from starlette.types import Message, Scope, Send
 from domain.errors import Denial, RateLimited, Unauthenticated
 from domain.rates import Rates
 from domain.viewer import Viewer
+from holdfast.transport.trusted import TrustedDocuments
 from schema.errors import WireError, internal
 from schema.executor import Executor, OperationContext, Prepared, Result
 
@@ -119,6 +120,7 @@ class Ports:
     limits: Limits
     may_introspect: Callable[[Viewer], bool]
     rates: Rates | None = None
+    trusted: TrustedDocuments = field(default_factory=TrustedDocuments)
     refused: Counter[str] = field(default_factory=Counter)
     _mutations: set[asyncio.Task[Result]] = field(default_factory=set)
 
