@@ -41,6 +41,13 @@ class Happened(Generic[Place]):
     place: Place
 
 
+@dataclass(frozen=True, slots=True)
+class CaughtUp(Generic[Place]):
+    """There is nothing more to tell for now: the watcher has everything up to ``place``."""
+
+    place: Place
+
+
 GONE = "The log no longer reaches back to this cursor."
 OTHER = "This cursor is of another log, such as one before a restore."
 
@@ -52,7 +59,7 @@ async def follow_stream(
     snapshot: Callable[[], Awaitable[Snapshot[State, int]]],
     *,
     stale: bool = False,
-) -> AsyncGenerator[Snapshot[State, int] | Lost[int] | Happened[int], None]:
+) -> AsyncGenerator[Snapshot[State, int] | Lost[int] | Happened[int] | CaughtUp[int], None]:
     """One stream by its versions, which have no gaps: each is told once, in order, those that wait together at once.
 
     ``stale`` says that ``after`` is a cursor of another log.
@@ -78,6 +85,7 @@ async def follow_stream(
                     yield Happened(batch, version)
                 missed = False
                 continue
+            yield CaughtUp(version)
             came = await mailbox.take()
             fresh = [event for event in came or () if event.version > version]
             missed = came is None or (bool(fresh) and fresh[-1].version != version + len(fresh))
@@ -116,23 +124,23 @@ async def follow_log(
     snapshot: Callable[[], Awaitable[State]] | None = None,
     *,
     stale: bool = False,
-) -> AsyncGenerator[Snapshot[State, Position] | Lost[Position] | Happened[Position], None]:
+) -> AsyncGenerator[
+    Snapshot[State, Position] | Lost[Position] | Happened[Position] | CaughtUp[Position], None
+]:
     """What an audience may hear, in the one order of the log; ``stale`` as with ``follow_stream``."""
     with feed.watch_log(audience) as mailbox:
-        now = feed.settled
-        if after is not None and (reason := await _out_of_reach(feed, after, stale=stale)):
-            yield Lost(reason, now)
-            after = None
-        if after is None and snapshot is not None:
-            state, now = await _at_rest(feed, audience, snapshot)
-            yield Snapshot(state, now)
-        place = now if after is None else after
-        if place < now:
-            async for happened in _between(feed, audience, place, now):
-                yield happened
-            place = now
-        async for happened in _live(feed, audience, mailbox, place):
-            yield happened
+        place, reason = after, None if after is None else await _out_of_reach(feed, after, stale=stale)
+        while True:
+            now = feed.settled
+            if reason is not None:
+                yield Lost(reason, now)
+                place = None
+            if place is None and snapshot is not None:
+                state, now = await _at_rest(feed, audience, snapshot)
+                yield Snapshot(state, now)
+            async for step in _onward(feed, audience, mailbox, now if place is None else place):
+                yield step
+            reason = GONE
 
 
 async def _out_of_reach(feed: Feed, after: Position, *, stale: bool) -> str | None:
@@ -161,18 +169,23 @@ async def _at_rest(
     return state, place
 
 
-async def _live(
+async def _onward(
     feed: Feed, audience: Audience, mailbox: Mailbox, place: Position
-) -> AsyncGenerator[Happened[Position], None]:
+) -> AsyncGenerator[Happened[Position] | CaughtUp[Position], None]:
+    """What follows a place, for as long as the log has it all."""
+    missed = place < feed.settled
     while True:
-        came = await mailbox.take()
-        if came is None:
+        if missed:
             now = max(place, feed.settled)
-            async for happened in _between(feed, audience, place, now):
-                yield happened
+            async for page in _between(feed, audience, place, now):
+                if page is None:
+                    return
+                yield Happened(page, page[-1].position)
             place = now
-            continue
-        fresh = [event for event in came if event.position > place]
+        yield CaughtUp(place)
+        came = await mailbox.take()
+        missed = came is None
+        fresh = [event for event in came or () if event.position > place]
         if fresh:
             place = fresh[-1].position
             yield Happened(fresh, place)
@@ -180,11 +193,15 @@ async def _live(
 
 async def _between(
     feed: Feed, audience: Audience, after: Position, upto: Position
-) -> AsyncGenerator[Happened[Position], None]:
+) -> AsyncGenerator[Sequence[LoggedEvent] | None, None]:
+    """Pages of what the log has between two places; None where it was trimmed beyond the first meanwhile."""
     while True:
         page = await feed.log_after(audience, after, upto, PAGE)
+        if after < (await feed.log_reach())[0]:
+            yield None
+            return
         if page:
             after = page[-1].position
-            yield Happened(page, after)
+            yield page
         if len(page) < PAGE:
             return

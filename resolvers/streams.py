@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeAlias, cast
 from uuid import UUID
 
 from strawberry import ID
@@ -18,7 +19,7 @@ from domain.feed import Audience
 from domain.ledger import Reservation as Held
 from domain.reads import Board, BookingSearch
 from domain.seats import SeatCounts as Counts
-from domain.streams import Happened, Lost, Snapshot, follow_log, follow_stream
+from domain.streams import CaughtUp, Happened, Lost, Snapshot, follow_log, follow_stream
 from domain.walltime import day_bounds
 from resolvers.bookings import whose
 from resolvers.events import audience_of, audience_of_organization
@@ -27,6 +28,7 @@ from resolvers.visibility import owns_booking, owns_reservation, sees_booking
 from schema.context import Context, Info
 from schema.ids import encode
 from schema.scalars import Cursor
+from schema.sharing import Shared
 from schema.types.bookings import Booking, BookingFilter, Reservation
 from schema.types.events import (
     Event,
@@ -62,7 +64,9 @@ REMEMBERED = 1_000
 NOWHERE = UUID(int=0)
 """The log of a Resync's cursor where a snapshot follows: who is cut off before it has nothing to go on from."""
 
-Step = Snapshot[None, Position] | Lost[Position] | Happened[Position]
+Step = Snapshot[None, Position] | Lost[Position] | Happened[Position] | CaughtUp[Position]
+Seats: TypeAlias = AsyncGenerator[SeatChangesMessage | Shared[SeatDelta], None]
+"""Snapshots are the caller's own, for they tell which seats are theirs; deltas are everybody's."""
 
 
 async def seat_changes(
@@ -76,7 +80,7 @@ async def seat_changes(
         messages = _seats_of_resource(info.context, target.resource.value, after)
     async with aclosing(messages):
         async for message in messages:
-            yield message
+            yield cast("SeatChangesMessage", message)  # a Shared is unwrapped by the executor
 
 
 async def reservation(
@@ -100,7 +104,7 @@ async def reservation(
             if isinstance(step, Lost):
                 yield _resync(stream_cursor(NOWHERE, stream_id, step.place), step)
                 continue
-            if isinstance(step, Happened) and step.place <= shown:
+            if isinstance(step, CaughtUp) or (isinstance(step, Happened) and step.place <= shown):
                 continue
             held = step.state if isinstance(step, Snapshot) else await _still_visible(context, id, token)
             shown = max(step.place, held.version)
@@ -133,7 +137,7 @@ async def bookings(
                 yield BookingSnapshot(
                     cursor=log_cursor(feed.epoch, step.place), at=datetime.now(UTC), bookings=list(step.state)
                 )
-            else:
+            elif isinstance(step, Happened):
                 context.forget()
                 await whose(context, asked)
                 for event in step.events:
@@ -165,13 +169,13 @@ async def events(
                     yield EventDelivered(cursor=cursor, at=event.at, event=Event.of(event, feed.epoch))
 
 
-async def _seats_of_schedule(
-    context: Context, gid: str, after: Cursor | None
-) -> AsyncGenerator[SeatChangesMessage, None]:
+async def _seats_of_schedule(context: Context, gid: str, after: Cursor | None) -> Seats:
     schedule_id, feed = known_id(gid, "Schedule"), context.follow()
     if schedule_id is None or await context.load.schedule.load(schedule_id) is None:
         raise NotFound("No such schedule.", ("target", "scheduleId"))
     epoch, version = read_stream_cursor(after, schedule_id) if after else ("", None)
+    if context.place is not None:
+        epoch, version = "", context.place
 
     async def snapshot() -> Snapshot[Board, int]:
         context.forget()
@@ -186,8 +190,9 @@ async def _seats_of_schedule(
                 yield _resync(stream_cursor(NOWHERE, schedule_id, step.place), step)
             elif isinstance(step, Snapshot):
                 yield _seat_snapshot(cursor, step.state)
-            elif delta := _delta(cursor, step.events):
-                yield delta
+            else:
+                delta = _delta(cursor, step.events) if isinstance(step, Happened) else None
+                yield Shared(schedule_id, step.place, delta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +215,11 @@ class Window:
         )
 
 
-async def _seats_of_resource(
-    context: Context, days: ResourceDaysInput, after: Cursor | None
-) -> AsyncGenerator[SeatChangesMessage, None]:
+async def _seats_of_resource(context: Context, days: ResourceDaysInput, after: Cursor | None) -> Seats:
     window = await _window(context, days)
     epoch, place = read_log_cursor(after) if after else ("", None)
+    if context.place is not None:
+        epoch, place = "", context.place
     while True:
         async with aclosing(_board_messages(context, window, epoch, place)) as messages:
             async for message in messages:
@@ -222,9 +227,7 @@ async def _seats_of_resource(
         epoch, place = "", None
 
 
-async def _board_messages(
-    context: Context, window: Window, epoch: str, place: Position | None
-) -> AsyncGenerator[SeatChangesMessage, None]:
+async def _board_messages(context: Context, window: Window, epoch: str, place: Position | None) -> Seats:
     """Until a schedule is opened that is not on the board: the last message is a Resync then, and one begins anew."""
     feed = context.follow()
 
@@ -242,6 +245,8 @@ async def _board_messages(
             elif isinstance(step, Snapshot):
                 shown = {schedule.id: schedule.version for schedule in step.state.schedules}
                 yield _seat_snapshot(log_cursor(feed.epoch, step.place), step.state)
+            elif isinstance(step, CaughtUp):
+                yield Shared(window, step.place)
             else:
                 for run in _runs(step.events):
                     cursor = log_cursor(feed.epoch, run[-1].position)
@@ -253,8 +258,7 @@ async def _board_messages(
                     fresh = [event for event in run if event.version > known]
                     if run[0].stream_id in shown and fresh:
                         shown[run[0].stream_id] = fresh[-1].version
-                        if delta := _delta(cursor, fresh):
-                            yield delta
+                        yield Shared(window, run[-1].position, _delta(cursor, fresh))
 
 
 async def _window(context: Context, days: ResourceDaysInput) -> Window:

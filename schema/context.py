@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from strawberry.types import Info as StrawberryInfo
@@ -45,6 +45,8 @@ class Context:
 
     viewer: Viewer
     services: Services
+    place: Any = None
+    """Where a stream goes on, in place of the caller's ``after``: it has been following already."""
     reads: Reads = field(init=False)
     load: Loaders = field(init=False)
     _roles: asyncio.Task[Mapping[UUID, Role]] | None = None

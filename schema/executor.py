@@ -18,7 +18,7 @@ from graphql import DocumentNode, GraphQLError, OperationType
 from graphql.execution import (
     ExecutionResult,
     create_source_event_stream,
-    map_source_to_response_event,
+    execute_subscription_event,
 )
 from graphql.execution import Executor as Execution
 from strawberry.execution import optimized_is_awaitable
@@ -26,6 +26,7 @@ from strawberry.execution import optimized_is_awaitable
 from domain.viewer import Viewer
 from schema.documents import DocumentLimits, DocumentRejected, Documents
 from schema.errors import document_errors, execution_errors
+from schema.sharing import Shared, channel_of
 
 Result: TypeAlias = dict[str, Any]
 """``{"data": ..., "errors": [...]}``; without ``data``, nothing was run or a stream broke."""
@@ -39,6 +40,9 @@ class OperationContext(Protocol):
     @property
     def viewer(self) -> Viewer:
         """Who asks; its ``request_id`` is told with an unexpected failure."""
+
+    place: Any
+    """Where a subscription goes on, as the place of a ``Shared`` said; None where it begins as its caller asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +112,21 @@ class Executor:
     async def subscribe(
         self, prepared: Prepared, variables: Variables, context: OperationContext
     ) -> AsyncGenerator[Result, None]:
+        """Run a subscription for one watcher alone: ``follow``, with what is shared unwrapped."""
+        async with aclosing(self.follow(prepared, variables, context)) as results:
+            async for result in results:
+                if not isinstance(result, Shared):
+                    yield result
+                elif result.told is not None:
+                    yield result.told
+
+    async def follow(
+        self, prepared: Prepared, variables: Variables, context: OperationContext
+    ) -> AsyncGenerator[Result | Shared[Result], None]:
         """Run a subscription: a result an event, the next event asked for only when the last was taken.
 
-        When the stream cannot start or breaks, the last result has errors and no ``data``.
+        A result that everybody of its channel gets alike is a ``Shared``. When the stream cannot start or breaks, the
+        last result has errors and no ``data``.
         """
         execution = self._build(prepared, variables, context)
         if isinstance(execution, list):
@@ -122,10 +138,15 @@ class Executor:
         if isinstance(source, ExecutionResult):
             yield {"errors": execution_errors(source.errors or (), context.viewer.request_id)}
             return
-        async with aclosing(map_source_to_response_event(execution, source)) as results:
+        async with aclosing(cast("AsyncGenerator[Any, None]", source)) as events:
             try:
-                async for result in results:
-                    yield _told(result, context)
+                async for event in events:
+                    if not isinstance(event, Shared):
+                        yield await _of_event(execution, event, context)
+                        continue
+                    channel = channel_of(prepared.tree, prepared.operation_name, variables, event.channel)
+                    told = None if event.told is None else await _of_event(execution, event.told, context)
+                    yield Shared(channel, event.place, told)
             except Exception as failure:
                 broken = GraphQLError(str(failure), original_error=failure)
                 yield {"errors": execution_errors([broken], context.viewer.request_id)}
@@ -142,6 +163,11 @@ class Executor:
             is_awaitable=cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable),
             hide_suggestions=not self._suggestions,
         )
+
+
+async def _of_event(execution: Execution[Any], event: Any, context: OperationContext) -> Result:
+    result = execute_subscription_event(execution.build_per_event_executor(event))
+    return _told(await result if isawaitable(result) else result, context)
 
 
 def _told(result: ExecutionResult, context: OperationContext) -> Result:

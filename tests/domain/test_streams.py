@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from domain.events import LoggedEvent, Position, Stream
 from domain.feed import Audience
-from domain.streams import GONE, OTHER, Happened, Lost, Snapshot, follow_log, follow_stream
+from domain.streams import GONE, OTHER, CaughtUp, Happened, Lost, Snapshot, follow_log, follow_stream
 
 ONE, HOUSE = UUID(int=1), UUID(int=2)
 EVERYTHING = Audience([HOUSE])
@@ -99,11 +99,19 @@ def following(log: Log, after: Position | None) -> AsyncGenerator[Any, None]:
     return follow_log(log, EVERYTHING, after)
 
 
+async def news(steps: AsyncGenerator[Any, None]) -> Any:
+    """The next step that tells something."""
+    while isinstance(step := await anext(steps), CaughtUp):
+        pass
+    return step
+
+
 async def told(steps: AsyncGenerator[Any, None], upto: int) -> list[int]:
     """The versions that are told, until one of them is ``upto``."""
     versions: list[int] = []
     async with asyncio.timeout(5):
-        async for each in steps:
+        while True:
+            each = await news(steps)
             assert isinstance(each, Happened)
             versions += [event.version for event in each.events]
             if versions[-1] >= upto:
@@ -115,7 +123,7 @@ async def told(steps: AsyncGenerator[Any, None], upto: int) -> list[int]:
 async def test_a_snapshot_then_what_is_newer() -> None:
     log = Log([step(v) for v in range(4)])
     steps = stream(log, at=2)
-    assert await anext(steps) == Snapshot("state", 2)
+    assert await news(steps) == Snapshot("state", 2)
     log.post.came.put_nowait([step(1), step(2)])
     log.post.came.put_nowait([step(2), step(3)])
     assert await told(steps, 3) == [3]
@@ -175,8 +183,8 @@ async def test_a_lost_trail_is_said_once_and_a_snapshot_follows(
 ) -> None:
     log = Log([step(v) for v in kept])
     steps = stream(log, after, at=5, stale=stale)
-    assert await anext(steps) == Lost(reason, after)
-    assert await anext(steps) == Snapshot("state", 5)
+    assert await news(steps) == Lost(reason, after)
+    assert await news(steps) == Snapshot("state", 5)
     log.post.came.put_nowait([step(6)])
     assert await told(steps, 6) == [6]
 
@@ -186,8 +194,8 @@ async def test_a_trail_that_is_lost_while_one_watches_is_a_resync_too() -> None:
     steps = stream(log, 2, at=9)
     log.kept = [step(8), step(9)]
     log.post.came.put_nowait(None)
-    assert await anext(steps) == Lost(GONE, 2)
-    assert await anext(steps) == Snapshot("state", 9)
+    assert await news(steps) == Lost(GONE, 2)
+    assert await news(steps) == Snapshot("state", 9)
 
 
 async def test_the_log_goes_on_from_a_place_that_another_process_told_first() -> None:
@@ -218,8 +226,8 @@ async def test_a_place_out_of_reach_is_a_resync(after: Position, stale: bool, re
         return "state"
 
     steps = follow_log(log, EVERYTHING, after, snapshot, stale=stale)
-    assert await anext(steps) == Lost(reason, Position(5, 5))
-    assert await anext(steps) == Snapshot("state", Position(5, 5))
+    assert await news(steps) == Lost(reason, Position(5, 5))
+    assert await news(steps) == Snapshot("state", Position(5, 5))
     await steps.aclose()
 
 
@@ -230,7 +238,7 @@ async def test_what_is_committed_but_not_settled_is_not_told_again_after_a_snaps
         return len(log.kept)
 
     steps = follow_log(log, EVERYTHING, None, snapshot)
-    assert await anext(steps) == Snapshot(2, Position(2, 2))
+    assert await news(steps) == Snapshot(2, Position(2, 2))
     log.post.came.put_nowait([step(2), step(3)])
     assert await told(steps, 3) == [3]
 
@@ -239,8 +247,44 @@ async def test_an_overflowed_follower_reads_the_log_up_to_what_is_settled() -> N
     log = Log([step(v) for v in range(1, 1_204)])
     steps = following(log, None)
     log.post.came.put_nowait([step(1)])
-    assert await anext(steps) == Happened([step(1)], Position(1, 1))
+    assert await news(steps) == Happened([step(1)], Position(1, 1))
     log.settled = Position(1_200, 1_200)
     log.post.came.put_nowait(None)
     log.post.came.put_nowait([step(1_200), step(1_201), step(1_203)])
     assert await told(steps, 1_203) == [*range(2, 1_202), 1_203]
+
+
+async def test_a_log_that_is_trimmed_while_one_watches_is_a_resync_too() -> None:
+    """What the mailbox had no room for is not in the log any more."""
+    log = Log([step(v) for v in range(1, 10)])
+
+    async def snapshot() -> int:
+        return len(log.kept)
+
+    for state in snapshot, None:
+        log.settled, log.start = Position(1, 1), Position(0, 0)
+        log.kept = [step(v) for v in range(1, 10)]
+        steps = follow_log(log, EVERYTHING, Position(1, 1), state)
+        assert await anext(steps) == CaughtUp(Position(1, 1))
+        log.settled, log.kept, log.start = Position(9, 9), [step(8), step(9)], Position(7, 7)
+        log.post.came.put_nowait(None)
+        assert await news(steps) == Lost(GONE, Position(9, 9))
+        if state:
+            assert await news(steps) == Snapshot(2, Position(9, 9))
+        log.post.came.put_nowait([step(9), step(10)])
+        assert await told(steps, 10) == [10]
+
+
+async def test_a_watcher_is_told_where_it_has_caught_up() -> None:
+    log = Log([step(v) for v in range(5)], settled=Position(2, 2))
+    fresh, resumed, follower = stream(log, at=4), stream(log, 3), following(log, Position(1, 1))
+    assert [await anext(fresh) for _ in range(2)] == [Snapshot("state", 4), CaughtUp(4)]
+    assert [await anext(resumed) for _ in range(2)] == [Happened([step(4)], 4), CaughtUp(4)]
+    assert [await anext(follower) for _ in range(2)] == [
+        Happened([step(2)], Position(2, 2)),
+        CaughtUp(Position(2, 2)),
+    ]
+    log.post.came.put_nowait([step(4), step(5)])
+    assert [await anext(fresh) for _ in range(2)] == [Happened([step(5)], 5), CaughtUp(5)]
+    for steps in fresh, resumed, follower:
+        await steps.aclose()

@@ -55,6 +55,7 @@ class House:
 class Context:
     viewer: Viewer
     house: House
+    place: Any = None
 
 
 class Sessions:
