@@ -15,10 +15,10 @@ from domain.viewer import Viewer
 _APPEND = """
 INSERT INTO event (stream, stream_id, version, type, at, actor, actor_id, organization_id, account_id, resource_id,
   data)
-SELECT stream, stream_id, version, type, at, $9, $10, organization_id, account_id, resource_id, data::jsonb
-FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[],
-            $6::uuid[], $7::uuid[], $8::uuid[], $11::text[])
-  AS e (stream, stream_id, version, type, at, organization_id, account_id, resource_id, data)
+SELECT stream, stream_id, version, type, at, actor, actor_id, organization_id, account_id, resource_id, data::jsonb
+FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::uuid[],
+            $8::uuid[], $9::uuid[], $10::uuid[], $11::text[])
+  AS e (stream, stream_id, version, type, at, actor, actor_id, organization_id, account_id, resource_id, data)
 """
 
 COLUMNS = """id, xid::text AS xid, stream, stream_id, version, type, at, actor, actor_id,
@@ -38,21 +38,29 @@ SELECT DISTINCT ON (event.xid, id) {COLUMNS} FROM ({{source}}) event ORDER BY ev
 """
 
 
-async def append(connection: Connection, events: Sequence[Event], viewer: Viewer | None) -> None:
-    """Write events in their order; a version that is taken fails the transaction."""
-    actor = "system" if viewer is None else "user" if viewer.signed_in else "guest"
-    columns: list[list[Any]] = [
-        [event.stream.value for event in events],
-        [event.stream_id for event in events],
-        [event.version for event in events],
-        [event.type for event in events],
-        [event.at for event in events],
-        [event.organization_id for event in events],
-        [event.account_id for event in events],
-        [event.resource_id for event in events],
+async def append(connection: Connection, events: Sequence[tuple[Event, Viewer | None]]) -> None:
+    """Write events, each with who did it, in their order; a version that is taken fails the transaction."""
+    rows = [
+        (
+            event.stream.value,
+            event.stream_id,
+            event.version,
+            event.type,
+            event.at,
+            _actor(viewer),
+            viewer.user_id if viewer else None,
+            event.organization_id,
+            event.account_id,
+            event.resource_id,
+            orjson.dumps(event.data).decode(),
+        )
+        for event, viewer in events
     ]
-    data = [orjson.dumps(event.data).decode() for event in events]
-    await connection.execute(_APPEND, *columns, actor, viewer.user_id if viewer else None, data)
+    await connection.execute(_APPEND, *zip(*rows, strict=True))
+
+
+def _actor(viewer: Viewer | None) -> str:
+    return "system" if viewer is None else "user" if viewer.signed_in else "guest"
 
 
 def logged(row: Any) -> LoggedEvent:

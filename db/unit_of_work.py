@@ -1,8 +1,12 @@
-"""One transaction: one connection, the repositories on it, and the events that commit with it."""
+"""One transaction: one connection, the repositories on it, and the events that commit with it.
+
+``Database.begin(viewer)`` begins one for a caller, ``begin(None)`` for the system, ``begin(*viewers)`` for callers
+whose requests were gathered; ``Database._begun(viewers)`` is where a connection learns who they are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 
@@ -30,10 +34,11 @@ log = structlog.get_logger("holdfast.database")
 class UnitOfWork:
     """A transaction that is under way."""
 
-    def __init__(self, connection: Connection, layouts: Layouts) -> None:
+    def __init__(self, connection: Connection, layouts: Layouts, viewers: Sequence[Viewer | None]) -> None:
         self._connection = connection
         self._layouts = layouts
-        self.events: list[Event] = []
+        self._viewers = viewers
+        self.events: list[tuple[Event, Viewer | None]] = []
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -55,9 +60,10 @@ class UnitOfWork:
         """Idempotency keys."""
         return Keys(self._connection)
 
-    def emit(self, *events: Event) -> None:
-        """Write events to the log when the transaction commits."""
-        self.events.extend(events)
+    def emit(self, *events: Event, by: Viewer | None = None) -> None:
+        """Write events to the log when the transaction commits; ``by`` says which of several callers did it."""
+        actor = by or self._viewers[0]
+        self.events.extend((event, actor) for event in events)
 
 
 class Database:
@@ -69,18 +75,18 @@ class Database:
         self._committed = committed
 
     @asynccontextmanager
-    async def begin(self, viewer: Viewer | None) -> AsyncIterator[UnitOfWork]:
-        """One transaction. Waits up to 5 s for a database that is away.
+    async def begin(self, *viewers: Viewer | None) -> AsyncIterator[UnitOfWork]:
+        """One transaction, for one caller or several. Waits up to 5 s for a database that is away.
 
         Raises what the trade refuses with, and Unavailable where the database does not answer or is too busy.
         """
-        connection = await patiently(self._begun)
+        connection = await patiently(lambda: self._begun(viewers))
         try:
-            work = UnitOfWork(connection, self._layouts)
+            work = UnitOfWork(connection, self._layouts, viewers)
             try:
                 yield work
                 if work.events:
-                    await append(connection, work.events, viewer)
+                    await append(connection, work.events)
                 await connection.execute("COMMIT")
             except BaseException:
                 await _roll_back(connection)
@@ -99,11 +105,11 @@ class Database:
         if work.events:
             self._committed()
             log.info(
-                "committed", events=[f"{e.type} {e.stream_id} {e.version}" for e in work.events[:LOGGED]]
+                "committed", events=[f"{e.type} {e.stream_id} {e.version}" for e, _ in work.events[:LOGGED]]
             )
 
-    async def _begun(self) -> Connection:
-        """A connection with a transaction begun on it; one that turns out to be dead is dropped."""
+    async def _begun(self, viewers: Sequence[Viewer | None]) -> Connection:
+        """A connection with a transaction begun on it for these; one that turns out to be dead is dropped."""
         connection = await self._pool.acquire(timeout=PATIENCE)
         try:
             await connection.execute("BEGIN")

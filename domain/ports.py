@@ -92,12 +92,12 @@ class Transaction(Protocol):
     def keys(self) -> IdempotencyKeys:
         """Idempotency keys."""
 
-    def emit(self, *events: Event) -> None:
-        """Write events to the log with this transaction."""
+    def emit(self, *events: Event, by: Viewer | None = None) -> None:
+        """Write events to the log with this transaction; ``by`` says which of several callers did it."""
 
 
 class Begin(Protocol):
-    """Starts a transaction for a caller, or for the system itself if None."""
+    """Starts a transaction for a caller, for several, or for the system itself if None."""
 
-    def __call__(self, viewer: Viewer | None) -> AbstractAsyncContextManager[Transaction]:
+    def __call__(self, *viewers: Viewer | None) -> AbstractAsyncContextManager[Transaction]:
         """One transaction as a context."""

@@ -96,7 +96,7 @@ def _office(app: App, tx: UnitOfWork) -> Office:
     """The use cases inside one transaction: a database filled by halves would not be empty, and never be whole."""
 
     @asynccontextmanager
-    async def within(viewer: Viewer | None) -> AsyncIterator[UnitOfWork]:
+    async def within(*_: Viewer | None) -> AsyncIterator[UnitOfWork]:
         yield tx
 
     once = Once(within, app.services.guests)
