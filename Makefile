@@ -13,13 +13,15 @@ GRAPHIQL_SOURCES := $(shell find $(GRAPHIQL) -type f \
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-annotate --custom-compile-command 'make lock' pyproject.toml
 
-.PHONY: help run install test lint types format graphiql features lock clean
+.PHONY: help run install test lint types format graphiql features bench soak peers lock clean
 
 help:
 	@echo 'make run       install, start PostgreSQL, fill in demo data, serve on http://127.0.0.1:8000'
 	@echo 'make test      lint, types and every test'
 	@echo 'make format    format the sources       make lint, make types   check them'
 	@echo 'make features  list the capabilities and the tests that show them'
+	@echo 'make bench     what it reaches, beside bare baselines and servers on Node, in 5 minutes'
+	@echo 'make soak      10,000 idle subscriptions for 5 minutes, then one change (MINUTES=5)'
 	@echo 'make lock      renew requirements.lock and requirements-dev.lock (needs uv)'
 	@echo 'make clean     remove .venv and what is built; data in var/ stays'
 
@@ -45,6 +47,22 @@ format: .venv/.installed-dev
 
 features: .venv/.installed-dev
 	@.venv/bin/python -m tests.features
+
+bench: .venv/.installed-dev peers
+	@.venv/bin/python -m bench $(BENCH)
+
+soak: .venv/.installed-dev
+	@.venv/bin/python -m bench.soak $(MINUTES)
+
+peers: bench/peers/node_modules/.package-lock.json
+
+bench/peers/node_modules/.package-lock.json: bench/peers/package-lock.json
+	@if command -v npm >/dev/null 2>&1; then \
+	  cd bench/peers && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json \
+	    || echo 'npm failed: the rows against servers on Node are left out.'; \
+	else \
+	  echo 'No npm here: the rows against servers on Node are left out.'; \
+	fi
 
 graphiql: $(GRAPHIQL)/dist/graphiql.js
 
@@ -83,4 +101,4 @@ lock:
 	@$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock $(UPGRADE)
 
 clean:
-	@rm -rf .venv build *.egg-info $(GRAPHIQL)/dist $(GRAPHIQL)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv build *.egg-info $(GRAPHIQL)/dist $(GRAPHIQL)/node_modules bench/peers/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,99 @@
+"""``python -m bench``: measure every row of the table, print it, and write it down as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.cluster import cluster
+from bench.data import Buyers, fill
+from bench.figures import Figure, Row, as_json, table
+from bench.run import TINY, Run, Scale, say
+from bench.servers import Stable
+
+HOUSE = Path(__file__).parents[1]
+LATEST = HOUSE / "bench/results/latest.json"
+ROWS = ("reserve",)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for; 1 where a goal is missed and that matters."""
+    asked = _parser().parse_args(arguments)
+    names = asked.only.split(",") if asked.only else ROWS
+    began = time.monotonic()
+    rows = measured(names, TINY if asked.tiny else Scale())
+    print(table(rows))
+    said = {"machine": _machine(), "seconds": round(time.monotonic() - began), "rows": as_json(rows)}
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_text(json.dumps(said, indent=2) + "\n")
+    say(f"{said['seconds']} s; everything behind it stands in {asked.json}")
+    missed = any(figure.missed or figure.value is None for row in rows for figure in row.figures)
+    return 1 if asked.strict and missed else 0
+
+
+def measured(names: Sequence[str], scale: Scale) -> list[Row]:
+    """Measure the rows of these names, in their order."""
+    _raise_limit()
+    rows = []
+    with cluster() as made:
+        say("filling a database")
+        fill(made)
+        buyers = Buyers(made.folder)
+        run = Run(made, Stable(made, buyers), scale)
+        _ = buyers.tokens
+        for name in names:
+            say(name)
+            measure: Callable[[Run], Row] = importlib.import_module(f"bench.rows.{name}").measure
+            began = time.monotonic()
+            try:
+                row = measure(run)
+            except Exception as error:  # the other rows are measured all the same
+                traceback.print_exc()
+                row = Row(name, [Figure(name, None, told=f"failed: {error!r:.80}")])
+            row.seconds = time.monotonic() - began
+            rows.append(row)
+    return rows
+
+
+def _raise_limit() -> None:
+    """Let us, and whom we start, have as many sockets as the machine allows."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _machine() -> dict[str, Any]:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HOUSE, capture_output=True, text=True, check=False
+    )
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit.stdout.strip() or None,
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", help=f"rows to measure, with commas between: {','.join(ROWS)}")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 where a goal is missed")
+    parser.add_argument("--tiny", action="store_true", help="so little of it that the figures mean nothing")
+    parser.add_argument("--json", type=Path, default=LATEST, help="where to write what was measured")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

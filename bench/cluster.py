@@ -1,0 +1,111 @@
+"""The PostgreSQL of a run: one durable cluster in a temporary folder, and a copy of the same data for each contestant.
+
+A copy each, so that nobody's feed reads what another writes, and all tables grow alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+import psutil
+
+from holdfast.postgres import EmbeddedPostgres
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running server. ``folder`` is everybody's to write to, and goes with it."""
+
+    folder: Path
+    postgres: EmbeddedPostgres
+
+    def dsn(self, database: str = "holdfast") -> str:
+        """The address of a database, for asyncpg and node-postgres."""
+        return self.postgres.dsn(database)
+
+    def environment(self, database: str) -> dict[str, str]:
+        """The address of a database as libpq's variables."""
+        url = urlsplit(self.dsn(database))
+        return {
+            "PGHOST": parse_qs(url.query)["host"][0],
+            "PGUSER": unquote(url.username or ""),
+            "PGPASSWORD": unquote(url.password or ""),
+            "PGDATABASE": database,
+        }
+
+    def copy(self, name: str) -> str:
+        """Make a database with the data, in place of an earlier copy of that name; its name."""
+
+        async def made(connection: asyncpg.Connection) -> None:
+            await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE holdfast")
+
+        self.run(made, "postgres")
+        return name
+
+    def checkpoint(self) -> None:
+        """Let the disk catch up, so that nobody pays for what another wrote."""
+        self.run(lambda connection: connection.execute("CHECKPOINT"), "postgres")
+
+    def run(
+        self, work: Callable[[asyncpg.Connection], Awaitable[Result]], database: str = "holdfast"
+    ) -> Result:
+        """Do something on a connection."""
+
+        async def connected() -> Result:
+            connection = await asyncpg.connect(self.dsn(database))
+            try:
+                return await work(connection)
+            finally:
+                await connection.close()
+
+        return asyncio.run(connected())
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the server has used up to now, those of ended backends with them."""
+        process = psutil.Process(self._pid())
+        total = _spent(process.cpu_times(), ended=True)
+        for child in process.children():
+            try:
+                total += _spent(child.cpu_times(), ended=False)
+            except psutil.NoSuchProcess:
+                pass
+        return total
+
+    def _pid(self) -> int:
+        home = (self.postgres.data_dir / "postgres").resolve()
+        return int((home / "cluster/postmaster.pid").read_text().split()[0])
+
+
+def _spent(times: Any, *, ended: bool) -> float:
+    return float(times.user + times.system + (times.children_user + times.children_system if ended else 0))
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Start one; it notes when each transaction was committed."""
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        os.chmod(folder, 0o711)  # PostgreSQL's account passes through, when we are root
+        postgres = EmbeddedPostgres(folder)
+        postgres.start()
+        try:
+            postgres.stop()
+            home = (folder / "postgres").resolve()
+            with (home / "cluster/postgresql.conf").open("a") as conf:
+                conf.write("\ntrack_commit_timestamp = on\nmax_connections = 200\nmax_wal_size = 4GB\n")
+            postgres.start()
+            yield Cluster(folder, postgres)
+        finally:
+            postgres.stop()
