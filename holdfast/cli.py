@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
+from holdfast.line import Part
 from holdfast.settings import Settings, SettingsRefused, load_settings
 from holdfast.terminal import CommandFailed
 
@@ -18,7 +19,9 @@ Command = Callable[[Settings, argparse.Namespace], Awaitable[None]]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; the exit code is 0, 1 for a failure, 2 for wrong settings or usage."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     asked = _parser().parse_args(arguments)
+    asked.arguments = arguments
     try:
         settings = load_settings()
     except SettingsRefused as refused:
@@ -51,11 +54,19 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
-    add(
+    serve = add(
         "serve",
         "serve GraphQL; with the embedded database, migrate and fill in demo data too",
         commands.serve,
     )
+    serve.add_argument(
+        "--workers",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="processes that serve on the port; by default 1",
+    )
+    serve.add_argument("--part", type=_part, help=argparse.SUPPRESS)  # how one of several is started
     add("worker", "run the background loops alone, beside servers on the same database", commands.worker)
     add("migrate", "bring the database to this version's schema", commands.migrate)
     add("seed", "fill an empty database with demo data and print its passwords once", commands.seed)
@@ -63,6 +74,17 @@ def _parser() -> argparse.ArgumentParser:
     add("doctor", "look at settings, database, broker and browser, and say what is wrong", commands.doctor)
     add("rotate-keys", "make a new key for access tokens; nobody is signed out", commands.rotate_keys)
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("give 1 or more")
+    return number
+
+
+def _part(text: str) -> Part:
+    return Part(*(int(number) for number in text.split(":")))
 
 
 def _print_schema() -> None:

@@ -6,12 +6,17 @@ import argparse
 import asyncio
 import signal
 import socket
+import sys
+from collections.abc import Sequence
 
 from holdfast.database import database
+from holdfast.introduction import introduce
+from holdfast.listening import listening
 from holdfast.settings import Settings
 from holdfast.terminal import CommandFailed, say
 
-SERVE_BACKLOG = 2048
+SERVER_CONNECTIONS = 90
+"""What the embedded PostgreSQL has for servers, of its hundred."""
 
 
 async def serve(settings: Settings, asked: argparse.Namespace) -> None:
@@ -19,52 +24,63 @@ async def serve(settings: Settings, asked: argparse.Namespace) -> None:
     from holdfast.logs import configure_logging
 
     configure_logging(settings)
-    with _listening(settings) as listening:
+    if asked.part is not None:
+        await _serve_part(settings, asked)
+        return
+    _must_fit(settings, asked.workers)
+    with listening(settings, asked.workers) as sockets:
         async with database(settings) as dsn:
             await _prepared(settings, dsn)
-            await _serve(settings, dsn, listening)
+            if asked.workers == 1:
+                await _serve_alone(settings, dsn, sockets[0])
+            else:
+                await _serve_together(settings, dsn, sockets, asked)
     say("Stopped.")
 
 
-async def _serve(settings: Settings, dsn: str, listening: socket.socket) -> None:
-    import uvicorn
-
-    from holdfast.demo import fill, is_empty
-    from holdfast.transport.http_protocol import HttpProtocol
-    from holdfast.transport.server import Server
-    from holdfast.transport.socket_protocol import SocketProtocol
-    from holdfast.web import make_web
+async def _serve_alone(settings: Settings, dsn: str, listening: socket.socket) -> None:
+    from holdfast.demo import fill_if_empty
+    from holdfast.serving import serve_alone
     from holdfast.wiring import wire
 
     async with wire(settings, dsn) as app:
-        if settings.embedded and settings.environment == "development" and await is_empty(app):
-            await fill(app, say)
-        web = make_web(app)
-        config = uvicorn.Config(
-            web.asgi,
-            http=HttpProtocol,
-            ws=SocketProtocol,
-            ws_max_size=settings.socket_message_bytes,
-            ws_per_message_deflate=False,
-            ws_ping_interval=20,
-            ws_ping_timeout=20,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=list(settings.trusted_proxies),
-            timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_seconds)),
-        )
-        server = Server(config, web.transport.drain)
-        working = asyncio.create_task(app.worker.run()) if settings.works_inline else None
-        _introduce(settings, listening, app.broker.description)
-        try:
-            await server.serve(sockets=[listening])
-        finally:
-            if working is not None:
-                working.cancel()
-                await asyncio.gather(working, return_exceptions=True)
+        if settings.has_demo:
+            await fill_if_empty(app, dsn, say)
+        await serve_alone(app, listening, lambda: introduce(settings, [listening], app.broker.description))
+
+
+async def _serve_together(
+    settings: Settings, dsn: str, sockets: Sequence[socket.socket], asked: argparse.Namespace
+) -> None:
+    from holdfast.supervisor import supervise
+
+    if settings.has_demo:
+        from holdfast.demo import fill_if_empty
+        from holdfast.wiring import wire
+
+        async with wire(settings, dsn) as app:
+            await fill_if_empty(app, dsn, say)
+
+    def command(number: int, listening: int, line: int) -> list[str]:
+        # -P: what lies in the working directory is no part of us.
+        return [
+            sys.executable,
+            "-P",
+            "-m",
+            "holdfast",
+            *asked.arguments,
+            f"--part={number}:{listening}:{line}",
+        ]
+
+    await supervise(sockets, command, lambda: introduce(settings, sockets, None))
+
+
+async def _serve_part(settings: Settings, asked: argparse.Namespace) -> None:
+    from holdfast.serving import serve_part
+
+    async with database(settings, quiet=True) as dsn:
+        await _must_be_migrated(dsn)
+        await serve_part(settings, dsn, asked.part)
 
 
 async def worker(settings: Settings, asked: argparse.Namespace) -> None:
@@ -98,7 +114,7 @@ async def migrate(settings: Settings, asked: argparse.Namespace) -> None:
 
 async def seed(settings: Settings, asked: argparse.Namespace) -> None:
     """Fill an empty database with demo data."""
-    from holdfast.demo import fill, is_empty
+    from holdfast.demo import fill_if_empty
     from holdfast.logs import configure_logging
     from holdfast.wiring import wire
 
@@ -106,11 +122,10 @@ async def seed(settings: Settings, asked: argparse.Namespace) -> None:
     async with database(settings) as dsn:
         await _must_be_migrated(dsn)
         async with wire(settings, dsn) as app:
-            if not await is_empty(app):
+            if not await fill_if_empty(app, dsn, say):
                 raise CommandFailed(
                     "The database has organizations already; demo data goes into an empty one."
                 )
-            await fill(app, say)
 
 
 async def doctor(settings: Settings, asked: argparse.Namespace) -> None:
@@ -150,40 +165,11 @@ async def _must_be_migrated(dsn: str) -> None:
         raise CommandFailed(f"The database {state}, this version needs {HEAD}: run `holdfast migrate` first.")
 
 
-def _listening(settings: Settings) -> socket.socket:
-    """A listening socket. Raises CommandFailed where the address or port cannot be had."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(SERVE_BACKLOG)
-    except OSError as error:
+def _must_fit(settings: Settings, processes: int) -> None:
+    """Refuse more processes than the embedded PostgreSQL has connections for; one more runs during a restart."""
+    wanted = (processes + 1) * settings.database_pool_max
+    if settings.embedded and processes > 1 and wanted > SERVER_CONNECTIONS:
         raise CommandFailed(
-            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. "
-            "Set HOLDFAST_HOST or HOLDFAST_PORT to another, or stop what is there."
-        ) from None
-    return listening
-
-
-def _introduce(settings: Settings, listening: socket.socket, broker: str) -> None:
-    host, port = listening.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    page = f"{url}/graphql" if settings.shows_graphiql else "off (HOLDFAST_GRAPHIQL=true switches it on)"
-    database = (
-        f"embedded, in {settings.data_dir}" if settings.embedded else "the one of HOLDFAST_DATABASE_URL"
-    )
-    worker = "in this process" if settings.works_inline else "off here: run `holdfast worker` beside it"
-    say(
-        f"""
-Holdfast listens on {url}
-  GraphQL     {url}/graphql (POST, graphql-transport-ws, text/event-stream)
-  GraphiQL    {page}
-  database    {database}
-  broker      {broker}
-  worker      {worker}
-  automation  off: booking on portals is not part of this version
-Ctrl-C stops."""
-    )
+            f"{processes} processes, and one more while they are replaced, may open {wanted} connections, and the"
+            f" embedded PostgreSQL has {SERVER_CONNECTIONS} for them: lower HOLDFAST_DATABASE_POOL_MAX."
+        )

@@ -11,14 +11,15 @@ from holdfast.terminal import say
 
 
 @asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[str]:
+async def database(settings: Settings, *, quiet: bool = False) -> AsyncIterator[str]:
     """The DSN of the settings' database; the embedded one is started, or adopted, and stopped on the way out."""
     if settings.database_url is not None:
         yield settings.database_url
         return
     from holdfast.postgres import EmbeddedPostgres
 
-    say("Starting PostgreSQL ...")
+    if not quiet:
+        say("Starting PostgreSQL ...")
     postgres = EmbeddedPostgres(settings.data_dir)
     starting = asyncio.ensure_future(asyncio.to_thread(postgres.start))
     try:

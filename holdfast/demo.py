@@ -12,6 +12,7 @@ from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from db.alone import alone
 from db.unit_of_work import UnitOfWork
 from domain.access import Role
 from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind
@@ -25,6 +26,8 @@ from domain.timetable import OpenSchedules, Timetable
 from domain.viewer import Viewer
 from domain.walltime import resolve_local
 from holdfast.wiring import App
+
+_FILLING = 0x64656D6F
 
 DAYS = 7
 BENCHES = 2
@@ -53,6 +56,17 @@ class Office:
 async def is_empty(app: App) -> bool:
     """Whether the database has no organization yet."""
     return not (await app.services.reads.organizations(1, None)).items
+
+
+async def fill_if_empty(app: App, dsn: str, say: Callable[[str], None]) -> bool:
+    """Fill an empty database; of several who find one at the same time, one does. False if it was not empty."""
+    if not await is_empty(app):
+        return False
+    async with alone(dsn, _FILLING):
+        if not await is_empty(app):
+            return False
+        await fill(app, say)
+    return True
 
 
 async def fill(app: App, say: Callable[[str], None]) -> None:

@@ -162,6 +162,11 @@ class Settings(BaseSettings):
         return self.database_url is None
 
     @property
+    def has_demo(self) -> bool:
+        """Whether an empty database is filled with demo data."""
+        return self.embedded and self.environment == "development"
+
+    @property
     def works_inline(self) -> bool:
         """Whether the server process runs the worker's loops too."""
         if self.inline_worker is None:

@@ -1,0 +1,42 @@
+"""What a server that has just started tells the operator."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from holdfast.settings import Settings
+from holdfast.terminal import say
+
+
+def introduce(settings: Settings, sockets: Sequence[socket.socket], broker: str | None) -> None:
+    """Say where everything is; ``broker`` in the words of its own process, or None for several processes."""
+    host, port = sockets[0].getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    page = f"{url}/graphql" if settings.shows_graphiql else "off (HOLDFAST_GRAPHIQL=true switches it on)"
+    database = (
+        f"embedded, in {settings.data_dir}" if settings.embedded else "the one of HOLDFAST_DATABASE_URL"
+    )
+    here = "in this process" if len(sockets) == 1 else "in the first of them"
+    worker = here if settings.works_inline else "off here: run `holdfast worker` beside it"
+    processes = f"\n  processes   {len(sockets)}; SIGHUP replaces them one by one" if len(sockets) > 1 else ""
+    say(
+        f"""
+Holdfast listens on {url}
+  GraphQL     {url}/graphql (POST, graphql-transport-ws, text/event-stream)
+  GraphiQL    {page}
+  database    {database}
+  broker      {broker or _between(settings)}
+  worker      {worker}{processes}
+  automation  off: booking on portals is not part of this version
+Ctrl-C stops."""
+    )
+
+
+def _between(settings: Settings) -> str:
+    if settings.redis_url is not None:
+        return "the Redis of HOLDFAST_REDIS_URL"
+    return (
+        "none between the processes: what one changes, watchers of another hear up to a second later, and each"
+        " counts limits for itself (HOLDFAST_REDIS_URL cures both)"
+    )

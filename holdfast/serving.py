@@ -1,0 +1,78 @@
+"""One process that serves: by itself, or beside others on the same port."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+
+import uvicorn
+
+from holdfast.line import Line, Part
+from holdfast.settings import Settings
+from holdfast.transport.http_protocol import HttpProtocol
+from holdfast.transport.server import Server
+from holdfast.transport.socket_protocol import SocketProtocol
+from holdfast.web import make_web
+from holdfast.wiring import App, wire
+
+
+async def serve_alone(app: App, listening: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM; ``ready`` is called when nothing more can go wrong."""
+    server = _server(app, alone=True)
+    async with _beside(*([app.worker.run()] if app.settings.works_inline else ())):
+        ready()
+        await server.serve(sockets=[listening])
+
+
+async def serve_part(settings: Settings, dsn: str, part: Part) -> None:
+    """Serve as one of several, until told to stop; the first of them runs the worker."""
+    line = await Line.open(part.line)
+    try:
+        async with wire(settings, dsn) as app:
+            server = _server(app, alone=False)
+
+            def stop() -> None:
+                server.should_exit = True
+
+            tasks: list[Coroutine[object, object, None]] = [line.beat(), line.obey(server.retire, stop)]
+            if settings.works_inline and part.number == 1:
+                tasks.append(app.worker.run())
+            async with _beside(*tasks):
+                await server.serve(sockets=[socket.socket(fileno=part.listening)])
+    finally:
+        line.close()
+
+
+def _server(app: App, *, alone: bool) -> Server:
+    settings, web = app.settings, make_web(app)
+    config = uvicorn.Config(
+        web.asgi,
+        http=HttpProtocol,
+        ws=SocketProtocol,
+        ws_max_size=settings.socket_message_bytes,
+        ws_per_message_deflate=False,
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_seconds)),
+    )
+    return Server(config, web.transport.drain, alone=alone)
+
+
+@asynccontextmanager
+async def _beside(*work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Run something for as long as the block lasts."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
