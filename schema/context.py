@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,6 +38,8 @@ class Services:
     timetable: Timetable
     reservations: Reservations
     bookings: Bookings
+    refusals: Counter[str] = field(default_factory=Counter)
+    """How many refusals were told, by code."""
 
 
 @dataclass(slots=True)
@@ -51,6 +54,8 @@ class Context:
     load: Loaders = field(init=False)
     _roles: asyncio.Task[Mapping[UUID, Role]] | None = None
     _now: asyncio.Task[datetime] | None = None
+    refused: str | None = None
+    """The code of the last refusal that the operation tells."""
 
     def __post_init__(self) -> None:
         self.reads = self.services.reads
@@ -60,6 +65,11 @@ class Context:
     def accounts(self) -> Accounts:
         """The use cases of accounts."""
         return self.services.accounts
+
+    def refuse(self, code: str) -> None:
+        """Note that a refusal was told."""
+        self.refused = str(code)
+        self.services.refusals[self.refused] += 1
 
     def follow(self) -> Feed:
         """The log to follow; whoever does waits for a database that is away rather than end."""

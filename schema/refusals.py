@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from strawberry.types.field import StrawberryField
 
 from domain import errors
+from schema.context import Info
 from schema.types import refusals as types
 from schema.types.seats import SeatState
-
-log = structlog.get_logger("holdfast.refusals")
 
 
 class _Told:
@@ -22,9 +20,9 @@ class _Told:
         self.exception_type = refusal
         self.error_type = told_as
 
-    def handle(self, exception: errors.Refusal, *, field: StrawberryField, info: object) -> types.Refusal:
-        """The refusal as a GraphQL value; what was refused, and why, goes into the log."""
-        log.info("refused", field=field.name, code=str(exception.code))
+    def handle(self, exception: errors.Refusal, *, field: StrawberryField, info: Info) -> types.Refusal:
+        """The refusal as a GraphQL value; the context hears of it."""
+        info.context.refuse(exception.code)
         return self.error_type(
             code=exception.code,
             message=exception.message,
