@@ -21,8 +21,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x686F6C64
 
 
-async def upgrade(dsn: str, step: Callable[[str], None] = lambda _: None) -> None:
-    """Run the steps that are missing, each in a transaction; ``step`` hears the name of each as it begins.
+async def upgrade(dsn: str, step: Callable[[str], None] = lambda _: None, target: str = HEAD) -> None:
+    """Run the steps that are missing up to ``target``, each in a transaction; ``step`` hears the name of each.
 
     Raises what the database refuses with; what was done before that stays.
     """
@@ -34,20 +34,20 @@ async def upgrade(dsn: str, step: Callable[[str], None] = lambda _: None) -> Non
         async with engine.connect() as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
             await connection.commit()
-            await connection.run_sync(_upgrade, step)
+            await connection.run_sync(_upgrade, step, target)
             await connection.commit()
     finally:
         await engine.dispose()
 
 
-def _upgrade(connection: Connection, step: Callable[[str], None]) -> None:
+def _upgrade(connection: Connection, step: Callable[[str], None], target: str) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its words, from its import on, are ours to say
     from alembic import command
 
     config = _config()
     config.attributes["connection"] = connection
     config.attributes["step"] = step
-    command.upgrade(config, "head")
+    command.upgrade(config, target)
 
 
 def _config() -> Config:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from holdfast.line import Part
 from holdfast.settings import Settings, SettingsRefused, load_settings
@@ -70,6 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     add("worker", "run the background loops alone, beside servers on the same database", commands.worker)
     add("migrate", "bring the database to this version's schema", commands.migrate)
     add("seed", "fill an empty database with demo data and print its passwords once", commands.seed)
+    backup = add(
+        "backup", "write everything in the database into one file, or check such a file", commands.backup
+    )
+    backup.add_argument("file", type=Path, help="the file; it must not be there yet")
+    backup.add_argument("--verify", action="store_true", help="check the file that is there")
+    restore = add("restore", "put a backup into an empty database, all of it or nothing", commands.restore)
+    restore.add_argument("file", type=Path, help="a file of `holdfast backup`")
+    restore.add_argument("--replace", action="store_true", help="drop all that is in the database")
     add("schema", "print the GraphQL schema", None).set_defaults(quiet_schema=True)
     add("doctor", "look at settings, database, broker and browser, and say what is wrong", commands.doctor)
     add("rotate-keys", "make a new key for access tokens; nobody is signed out", commands.rotate_keys)

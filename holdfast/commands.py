@@ -128,6 +128,38 @@ async def seed(settings: Settings, asked: argparse.Namespace) -> None:
                 )
 
 
+async def backup(settings: Settings, asked: argparse.Namespace) -> None:
+    """Write a backup, or look at one."""
+    from holdfast.archive import open_backup
+    from holdfast.backup import check, take
+
+    if not asked.verify:
+        async with database(settings) as dsn:
+            await _must_have_schema(dsn)
+            await take(dsn, asked.file, say)
+    with open_backup(asked.file) as written:
+        await check(written, say if asked.verify else lambda _: None)
+        manifest = written.manifest
+    say(
+        f"{asked.file} is whole: {manifest.rows:,} rows of {manifest.taken}, at schema {manifest.schema}, by Holdfast"
+        f" {manifest.holdfast}."
+    )
+
+
+async def restore(settings: Settings, asked: argparse.Namespace) -> None:
+    """Put a backup in place of what is in the database."""
+    from holdfast.archive import open_backup
+    from holdfast.backup import check
+    from holdfast.backup import restore as put_back
+
+    with open_backup(asked.file) as written:
+        say(f"Checking {asked.file} ...")
+        await check(written, lambda _: None)
+        async with database(settings) as dsn:
+            await put_back(dsn, written, say, replace=asked.replace)
+    say("Restored. Watchers who come back start anew; sessions are as they were when the backup was taken.")
+
+
 async def doctor(settings: Settings, asked: argparse.Namespace) -> None:
     """Look at everything that serving needs."""
     from holdfast.doctor import examine
@@ -163,6 +195,13 @@ async def _must_be_migrated(dsn: str) -> None:
     if found != HEAD:
         state = f"is at schema {found}" if found else "has no schema yet"
         raise CommandFailed(f"The database {state}, this version needs {HEAD}: run `holdfast migrate` first.")
+
+
+async def _must_have_schema(dsn: str) -> None:
+    from db.migrate import version
+
+    if await version(dsn) is None:
+        raise CommandFailed("The database has no schema yet: there is nothing in it.")
 
 
 def _must_fit(settings: Settings, processes: int) -> None:
