@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         default=10.0, gt=0, le=600, description="time a query or a mutation may take"
     )
     document_tokens: int = Field(
-        default=4_000, ge=100, description="names, numbers and signs in one GraphQL document"
+        default=3_000, ge=100, description="names, numbers and signs in one GraphQL document"
     )
     document_depth: int = Field(default=16, ge=1, le=100, description="fields within fields of one document")
     body_bytes: int = Field(default=262_144, ge=1024, description="longest body of a request")

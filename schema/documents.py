@@ -1,10 +1,11 @@
-"""Documents, parsed and validated once for as long as they are asked for."""
+"""Documents, parsed, counted and validated once for as long as they are asked for."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from graphql import (
     ArgumentNode,
@@ -27,27 +28,15 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from schema.errors import WireError, document_errors
+from schema.errors import WireError, document_errors, too_complex
+from schema.size import DocumentLimits, TooComplex, check
+
+__all__ = ["Document", "DocumentLimits", "DocumentRejected", "Documents"]
 
 PRIVATE = frozenset({"token", "email"})
 """Arguments of queries that are secrets or personal."""
 
 RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentLimits:
-    """What a document may cost before it runs, and what the kept ones may cost together.
-
-    ``tokens`` counts lexical tokens (and, apart from them, comments); ``errors`` is how many faults of one
-    document are told. A kept document takes some 150 to 200 bytes of memory a character of its text, so
-    ``kept_characters`` bounds the memory.
-    """
-
-    tokens: int = 10_000
-    errors: int = 20
-    kept: int = 1_000
-    kept_characters: int = 256 * 1024
 
 
 class DocumentRejected(Exception):
@@ -96,9 +85,9 @@ class Document:
 
 @dataclass(slots=True)
 class Documents:
-    """Parses and validates by the text of a document; the least recently used are forgotten first.
+    """Knows documents by their text; the least recently used are forgotten first.
 
-    Documents that do not pass are not kept: their number is up to whoever sends them.
+    Of those that do not pass, no more than a hash and the errors is kept: to refuse one again costs next to nothing.
     """
 
     schema: GraphQLSchema
@@ -107,6 +96,7 @@ class Documents:
     _kept: OrderedDict[str, Document] = field(default_factory=OrderedDict)
     _characters: int = 0
     _trusted: dict[str, Document] = field(default_factory=dict)
+    _rejected: OrderedDict[bytes, list[WireError]] = field(default_factory=OrderedDict)
 
     def trust(self, text: str) -> None:
         """Keep a document for good, and call its operations by the names they have. Raises DocumentRejected."""
@@ -125,18 +115,45 @@ class Documents:
             return document
         document = self._kept.get(text)
         if document is None:
-            document = self._validated(self._parsed(text), text)
+            document = self._judged(text)
             self._keep(text, document)
         else:
             self._kept.move_to_end(text)
         return document
+
+    def _judged(self, text: str) -> Document:
+        if len(text) > self.limits.characters:
+            raise _too_complex(TooComplex("characters", self.limits.characters))
+        key = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+        if known := self._rejected.get(key):
+            self._rejected.move_to_end(key)
+            raise DocumentRejected(known)
+        try:
+            tree = self._parsed(text)
+            self._must_be_small(tree)
+            return self._validated(tree, text)
+        except DocumentRejected as rejected:
+            self._rejected[key] = rejected.errors
+            if len(self._rejected) > self.limits.rejected:
+                self._rejected.popitem(last=False)
+            raise
 
     def _parsed(self, text: str) -> DocumentNode:
         limit = self.limits.tokens
         try:
             return parse(text, max_lexical_tokens=limit, max_comments=limit)
         except GraphQLError as error:
+            if error.message.endswith(f"more than {limit} tokens. Parsing aborted."):
+                raise _too_complex(TooComplex("tokens", limit)) from None
             raise DocumentRejected(document_errors([error], "GRAPHQL_PARSE_FAILED")) from None
+
+    def _must_be_small(self, tree: DocumentNode) -> None:
+        try:
+            check(tree, self.limits)
+        except TooComplex as excess:
+            raise _too_complex(excess) from None
+        except GraphQLError as error:
+            raise DocumentRejected(document_errors([error], "GRAPHQL_VALIDATION_FAILED")) from None
 
     def _validated(self, tree: DocumentNode, text: str) -> Document:
         faults = validate(
@@ -156,6 +173,10 @@ class Documents:
         while len(self._kept) > self.limits.kept or self._characters > self.limits.kept_characters:
             forgotten, _ = self._kept.popitem(last=False)
             self._characters -= len(forgotten)
+
+
+def _too_complex(excess: TooComplex) -> DocumentRejected:
+    return DocumentRejected([too_complex(str(excess), limit=excess.limit)])
 
 
 def _first_field(tree: DocumentNode, selected: SelectionSetNode) -> str:

@@ -1,7 +1,7 @@
 """What a top-level error looks like on the wire.
 
 ``{"message", "locations"?, "path"?, "extensions": {"code", ...}}``. Codes: GRAPHQL_PARSE_FAILED,
-GRAPHQL_VALIDATION_FAILED, OPERATION_RESOLUTION_FAILURE, BAD_USER_INPUT, the code of a ``Denial`` or of a
+GRAPHQL_VALIDATION_FAILED, OPERATION_RESOLUTION_FAILURE, TOO_COMPLEX, BAD_USER_INPUT, the code of a ``Denial`` or of a
 ``Refusal`` that no result union caught, and INTERNAL for whatever nobody expected, which says a request id
 and no more.
 """
@@ -22,8 +22,13 @@ _log = logging.getLogger(__name__)
 
 
 def document_errors(errors: Iterable[GraphQLError], code: str) -> list[WireError]:
-    """Faults of the document or of its variables, which are told as they are."""
-    return [_wire(error, error.message, {"code": code}) for error in errors]
+    """Faults of the document or of its variables, which are told as they are, but for what they quote at length."""
+    return [_wire(error, _short(error.message), {"code": code}) for error in errors]
+
+
+def too_complex(message: str, **figures: int) -> WireError:
+    """A document or an operation that asks for too much; ``figures`` are told with the code."""
+    return {"message": message, "extensions": {"code": "TOO_COMPLEX", **figures}}
 
 
 def execution_errors(errors: Iterable[GraphQLError], request_id: str) -> list[WireError]:
@@ -64,6 +69,13 @@ def _execution_error(error: GraphQLError, request_id: str, logged: set[int]) -> 
             extra={"request_id": request_id},
         )
     return _wire(error, _INTERNAL, {"code": "INTERNAL", "requestId": request_id})
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= _LONGEST else message[:_LONGEST] + " ..."
+
+
+_LONGEST = 300
 
 
 def _cause(error: GraphQLError) -> Exception:

@@ -37,7 +37,9 @@ pytestmark = pytest.mark.feature("S0.6", "S3.45")
 Json = dict[str, Any]
 core = schema._schema
 PERSONAL = ("Reservation", "Booking", "Contact", "User", "Membership", "Event")
-EXECUTOR = Executor(schema, DocumentLimits(tokens=1_000_000), suggestions=True)
+MUCH = 1_000_000
+LIMITS = DocumentLimits(characters=MUCH, tokens=MUCH, depth=100, aliases=MUCH, selections=MUCH, repeats=MUCH)
+EXECUTOR = Executor(schema, LIMITS, suggestions=True)
 
 
 # ------------------------------------------------------------------ documents, made from the schema
