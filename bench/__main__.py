@@ -25,7 +25,7 @@ from bench.servers import Stable
 
 HOUSE = Path(__file__).parents[1]
 LATEST = HOUSE / "bench/results/latest.json"
-ROWS = ("reserve",)
+ROWS = ("reserve", "search", "seat_map")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,9 @@ from holdfast.postgres import EmbeddedPostgres
 
 Result = TypeVar("Result")
 
+CALLER = "holdfast.caller"
+"""The setting that says whose rows are shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -31,17 +34,22 @@ class Cluster:
     postgres: EmbeddedPostgres
 
     def dsn(self, database: str = "holdfast") -> str:
-        """The address of a database, for asyncpg and node-postgres."""
+        """The address of a database."""
         return self.postgres.dsn(database)
 
+    def whole(self, database: str = "holdfast") -> str:
+        """The same for asyncpg, and nothing is hidden from who connects there."""
+        return f"{self.dsn(database)}&{CALLER}=system"
+
     def environment(self, database: str) -> dict[str, str]:
-        """The address of a database as libpq's variables."""
+        """The address of a database as libpq's variables; plans are made once, and nothing is hidden."""
         url = urlsplit(self.dsn(database))
         return {
             "PGHOST": parse_qs(url.query)["host"][0],
             "PGUSER": unquote(url.username or ""),
             "PGPASSWORD": unquote(url.password or ""),
             "PGDATABASE": database,
+            "PGOPTIONS": f"-c {CALLER}=system -c plan_cache_mode=force_generic_plan -c jit=off -c timezone=UTC",
         }
 
     def copy(self, name: str) -> str:
@@ -64,7 +72,7 @@ class Cluster:
         """Do something on a connection."""
 
         async def connected() -> Result:
-            connection = await asyncpg.connect(self.dsn(database))
+            connection = await asyncpg.connect(self.whole(database))
             try:
                 return await work(connection)
             finally:
@@ -77,10 +85,8 @@ class Cluster:
         process = psutil.Process(self._pid())
         total = _spent(process.cpu_times(), ended=True)
         for child in process.children():
-            try:
+            with suppress(psutil.NoSuchProcess):
                 total += _spent(child.cpu_times(), ended=False)
-            except psutil.NoSuchProcess:
-                pass
         return total
 
     def _pid(self) -> int:
@@ -104,7 +110,7 @@ def cluster() -> Iterator[Cluster]:
             postgres.stop()
             home = (folder / "postgres").resolve()
             with (home / "cluster/postgresql.conf").open("a") as conf:
-                conf.write("\ntrack_commit_timestamp = on\nmax_connections = 200\nmax_wal_size = 4GB\n")
+                conf.write("\ntrack_commit_timestamp = on\nmax_wal_size = 4GB\n")
             postgres.start()
             yield Cluster(folder, postgres)
         finally:

@@ -1,26 +1,22 @@
 """A closed loop over HTTP in a process of its own: so many connections, each asks again when it is answered.
 
-``python -m bench.load`` takes a pickled `Job` from stdin and gives a pickled `Outcome` back. There is one client for
-all that is measured, and it does next to nothing: it shares two cores with what it measures.
+There is one client for all that is measured, and it does next to nothing: it shares two cores with what it measures.
 """
 
 from __future__ import annotations
 
 import gc
-import pickle
 import selectors
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
-from pathlib import Path
 from typing import Protocol
 
 import orjson
 
+from bench.client import apart
 from bench.wire import answer_length, head
 
 READ = 262_144
@@ -107,11 +103,7 @@ class Outcome:
 
 def run(job: Job) -> Outcome:
     """Do the job in a process of its own. Raises RuntimeError where it fails or more than a hundredth goes wrong."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.load"],
-        input=pickle.dumps(job), stdout=subprocess.PIPE, check=True, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
-    outcome: Outcome = pickle.loads(done.stdout)
+    outcome = apart(loop, job)
     if not outcome.count or outcome.wrong > outcome.count // 100:
         raise RuntimeError(f"{outcome.wrong} of {outcome.count} wrong, such as {outcome.wrongs[:1]}")
     return outcome
@@ -184,9 +176,3 @@ def loop(job: Job) -> Outcome:
     outcome.cpu = time.process_time() - cpu
     outcome.length = len(answer)
     return outcome
-
-
-if __name__ == "__main__":
-    from bench import load  # the classes under the name they were pickled by
-
-    pickle.dump(load.loop(pickle.load(sys.stdin.buffer)), sys.stdout.buffer)

@@ -50,8 +50,7 @@ def pgbench(cluster: Cluster, database: str, clients: int, seconds: float, lap: 
     arguments += [f"--time={max(1, round(seconds))}", f"--file={SCRIPT}"]
     arguments += [f"--define={name}={value}" for name, value in variables.items()]
     before = cluster.cpu()
-    settings = {"PGOPTIONS": "-c plan_cache_mode=force_generic_plan -c jit=off"}
-    environment = os.environ | cluster.environment(database) | settings
+    environment = os.environ | cluster.environment(database)
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     spent = cluster.cpu() - before
     count, rate, failed = (pattern.search(done.stdout) for pattern in (_DONE, _RATE, _FAILED))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench import load
 from bench.cluster import Cluster
+from bench.figures import percentile
 from bench.load import Job, Outcome, Requests
 from bench.servers import Server, Stable, node_missing
 
@@ -44,8 +46,6 @@ class Round:
         return self.cpu / self.outcome.count
 
     def told(self) -> dict[str, Any]:
-        from bench.figures import percentile
-
         count = self.outcome.count
         return {
             "per second": round(self.outcome.rate, 1),
@@ -73,6 +73,19 @@ class Run:
         cpu, postgres = server.cpu(), self.cluster.cpu()
         outcome = load.run(Job(server.address, connections, seconds, requests, good))
         return Round(outcome, server.cpu() - cpu, self.cluster.cpu() - postgres)
+
+    def alternate(
+        self, servers: Sequence[Server], requests: Callable[[int], Requests], good: bytes, connections: int
+    ) -> dict[str, list[Round]]:
+        """Rounds of each server by its name, one server after the other, after a round that does not count."""
+        served: dict[str, list[Round]] = {server.name: [] for server in servers}
+        for number in range(self.scale.rounds + 1):
+            seconds = self.scale.seconds if number else self.scale.warm_up
+            for server in servers:
+                done = self.load(server, requests(number), good, connections, seconds)
+                if number:
+                    served[server.name].append(done)
+        return served
 
     @property
     def node_missing(self) -> str:

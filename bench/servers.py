@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import orjson
 import psutil
 
 from bench.cluster import Cluster
@@ -46,6 +48,8 @@ class Program:
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    probe: bytes = post(FIRST, {})
+    """What it answers as soon as it is ready."""
 
 
 class Server:
@@ -54,12 +58,13 @@ class Server:
     def __init__(self, program: Program, folder: Path) -> None:
         self.name = program.name
         self.address = ("127.0.0.1", _free_port())
-        self.log = folder / f"{program.name}-{next(_numbers)}.log"
+        port = str(self.address[1])
+        self.log = folder / f"{program.name.replace(' ', '')}-{next(_numbers)}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 program.arguments,
                 cwd=HOUSE,
-                env=os.environ | program.environment | {"PORT": str(self.address[1]), "HOLDFAST_PORT": str(self.address[1])},
+                env=os.environ | program.environment | {"PORT": port, "HOLDFAST_PORT": port},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -81,6 +86,14 @@ class Server:
                     raise ConnectionError(f"{self.name} hung up: {data!r}")
                 data += more
             return data
+
+    def data(self, request: bytes) -> Any:
+        """The ``data`` of one answer. Raises RuntimeError for another."""
+        answer = self.answer(request)
+        told = orjson.loads(answer[answer.index(b"\r\n\r\n") :])
+        if "errors" in told or not told.get("data"):
+            raise RuntimeError(f"{self.name}: {answer[-1000:].decode()}")
+        return told["data"]
 
     def first_answer(self, request: bytes, pause: float = 0.01) -> bytes:
         """Ask until it answers. Raises RuntimeError where it ends instead, with its last words."""
@@ -140,20 +153,21 @@ class Stable:
             {f"HOLDFAST_{name.upper()}": str(value) for name, value in given.items()},
         )
 
-    def bare(self, name: str, database: str) -> Program:
+    def bare(self, name: str, database: str, probe: bytes) -> Program:
         """A baseline of ``bench/bare``."""
-        return Program(name, (sys.executable, "-m", f"bench.bare.{name}"), self._database(database))
+        return Program(name, (sys.executable, "-m", f"bench.bare.{name}"), self._database(database), probe)
 
-    def peer(self, name: str, database: str) -> Program:
+    def peer(self, name: str, database: str, *arguments: str) -> Program:
         """A server of ``bench/peers``, on Node."""
         environment = self._database(database) | {
             "NODE_ENV": "production",
             "PUBLIC_KEY": str(self.buyers.public_key),
         }
-        return Program(name, ("node", str(PEERS / f"{name}.mjs")), environment)
+        command = ("node", str(PEERS / f"{name}.mjs"), *arguments)
+        return Program(" ".join((name, *arguments)), command, environment)
 
     def _database(self, name: str) -> dict[str, str]:
-        return self.cluster.environment(name) | {"DSN": self.cluster.dsn(name)}
+        return self.cluster.environment(name) | {"DSN": self.cluster.whole(name)}
 
     @contextmanager
     def running(self, *programs: Program) -> Iterator[list[Server]]:
@@ -162,7 +176,7 @@ class Stable:
         try:
             for program in programs:
                 servers.append(Server(program, self.cluster.folder))
-                servers[-1].first_answer(post(FIRST, {}))
+                servers[-1].first_answer(program.probe)
             yield servers
         finally:
             for server in servers:

@@ -6,16 +6,15 @@ import { createVerifier } from 'fast-jwt'
 
 // Instants and durations stay text: a Date for each would only be made to be printed again.
 const TIMESTAMPTZ = 1184
-const instant = (text) => text.replace(' ', 'T').replace(/\+00$/, 'Z')
+const instant = (text) => `${text.slice(0, 10)}T${text.slice(11, Math.min(text.indexOf('+'), 23))}Z`
 pg.types.setTypeParser(TIMESTAMPTZ, instant)
 
-const pool = new pg.Pool({
-  max: Number(process.env.POOL ?? 16),
-  options: '-c timezone=UTC -c plan_cache_mode=force_generic_plan -c jit=off',
-})
+const pool = new pg.Pool({ max: 16, options: process.env.PGOPTIONS })
 
 export const SCHEMA = readFileSync(new URL('../../schema/schema.graphql', import.meta.url), 'utf8')
   .replace('directive @oneOf on INPUT_OBJECT\n', '')
+
+const sql = (name) => readFileSync(new URL(`../sql/${name}.sql`, import.meta.url), 'utf8')
 
 export const gid = (type, uuid) => Buffer.from(`${type}:${uuid}`).toString('base64')
 const uuidOf = (id) => Buffer.from(id, 'base64').toString().split(':')[1]
@@ -57,11 +56,7 @@ const layoutOf = async (schedule) => {
   return layout
 }
 
-const RESERVE = {
-  name: 'reserve',
-  text: `SELECT refused, at, until, amount::numeric(12, 2)::text AS amount, currency, version::int, data
-    FROM bench_reserve($1, $2, $3, $4, $5, 1000000)`,
-}
+const RESERVE = { name: 'reserve', text: sql('reserve_once') }
 
 /** Reserve seats in one statement, which is one durable transaction; publish is told what changed. */
 export const reserve = async (buyer, { schedule: scheduleId, labels }, publish) => {
@@ -94,29 +89,16 @@ export const reserve = async (buyer, { schedule: scheduleId, labels }, publish) 
   }
 }
 
-const SEARCH = {
-  name: 'search',
-  text: `SELECT s.id, s.status, s.version::int, s.price_amount::numeric(12, 2)::text AS amount, s.price_currency,
-      s.starts_at, upper(s.during) AS ends_at, s.time_zone, s.seat_total,
-      to_char(s.starts_at AT TIME ZONE s.time_zone, 'YYYY-MM-DD"T"HH24:MI') AS local_start,
-      to_char(upper(s.during) AT TIME ZONE s.time_zone, 'YYYY-MM-DD"T"HH24:MI') AS local_end,
-      o.id AS offering_id, o.name AS offering_name, o.origin, o.destination, o.distance_km,
-      r.id AS resource_id, r.name AS resource_name, r.kind, c.held, c.booked, c.blocked
-    FROM schedule s JOIN offering o ON o.id = s.offering_id JOIN resource r ON r.id = s.resource_id
-    LEFT JOIN LATERAL (
-      SELECT count(*) FILTER (WHERE a.status = 'HELD' AND a.held_until > clock_timestamp())::int AS held,
-        count(*) FILTER (WHERE a.status = 'BOOKED')::int AS booked,
-        count(*) FILTER (WHERE a.status = 'BLOCKED')::int AS blocked
-      FROM allocation a WHERE a.schedule_id = s.id
-    ) c ON true
-    WHERE s.origin_key = $1 AND s.destination_key = $2 AND s.starts_at >= statement_timestamp()
-      AND s.status <> 'CANCELLED'
-    ORDER BY s.starts_at, s.id LIMIT $3`,
-}
+const SEARCH = { name: 'search', text: sql('search') }
+const SEARCH_ALONE = { name: 'search_alone', text: sql('search_alone') }
 
-/** Search with everything that is nested in one statement: the form a hand-tuned resolver takes. */
-export const search = async (first, { origin, destination }) => {
-  const { rows } = await pool.query({ ...SEARCH, values: [origin.toLowerCase(), destination.toLowerCase(), first + 1] })
+const offering = ({ id, name, origin, destination, distance_km: distanceKm }) =>
+  ({ id: gid('Offering', id), name, origin, destination, distanceKm })
+const resource = ({ id, name, kind }) => ({ id: gid('Resource', id), name, kind })
+
+/** Search in one statement: what it finds with its counts, on which its status depends; `nested` adds the rest. */
+const found = async (statement, first, { origin, destination }, nested) => {
+  const { rows } = await pool.query({ ...statement, values: [origin.toLowerCase(), destination.toLowerCase(), first + 1] })
   const shown = rows.slice(0, first)
   const last = shown.at(-1)
   return {
@@ -131,12 +113,8 @@ export const search = async (first, { origin, destination }) => {
           start: row.starts_at, end: row.ends_at, timeZone: row.time_zone,
           localStart: row.local_start, localEnd: row.local_end,
         },
-        offering: {
-          id: gid('Offering', row.offering_id), name: row.offering_name, origin: row.origin,
-          destination: row.destination, distanceKm: row.distance_km,
-        },
-        resource: { id: gid('Resource', row.resource_id), name: row.resource_name, kind: row.kind },
         counts: { total: row.seat_total, available, held: row.held, booked: row.booked, blocked: row.blocked },
+        ...nested(row),
       }
     }),
     pageInfo: {
@@ -146,15 +124,39 @@ export const search = async (first, { origin, destination }) => {
   }
 }
 
-const BOARD = {
-  name: 'board',
-  text: `SELECT s.version::int, s.price_amount::numeric(12, 2)::text AS amount, s.price_currency, a.seats, a.states,
-      a.untils
-    FROM schedule s LEFT JOIN LATERAL (
-      SELECT array_agg(a.seat) AS seats, array_agg(a.status) AS states, array_agg(a.held_until::text) AS untils
-      FROM allocation a WHERE a.schedule_id = s.id AND (a.status <> 'HELD' OR a.held_until > clock_timestamp())
-    ) a ON true WHERE s.id = $1`,
+/** Whatever is nested comes along, asked for or not: a resolver made for this one document. */
+export const searchAtOnce = (first, asked) => found(SEARCH, first, asked, (row) => ({
+  offering: {
+    id: gid('Offering', row.offering_id), name: row.offering_name, origin: row.origin, destination: row.destination,
+    distanceKm: row.distance_km,
+  },
+  resource: { id: gid('Resource', row.resource_id), name: row.resource_name, kind: row.kind },
+}))
+
+/** What is nested is loaded where it is asked for, a statement for all of a list. */
+export const search = (first, asked) => found(SEARCH_ALONE, first, asked, (row) =>
+  ({ offeringId: row.offering_id, resourceId: row.resource_id }))
+
+const byIds = async (name, ids, shaped) => {
+  const { rows } = await pool.query({ name, text: `SELECT * FROM ${name} WHERE id = ANY ($1::uuid[])`, values: [[...new Set(ids)]] })
+  const known = new Map(rows.map((row) => [row.id, shaped(row)]))
+  return ids.map((id) => known.get(id))
 }
+
+export const loaders = {
+  Schedule: {
+    offering: {
+      loader: (queries) => byIds('offering', queries.map(({ obj }) => obj.offeringId), offering),
+      opts: { cache: false },
+    },
+    resource: {
+      loader: (queries) => byIds('resource', queries.map(({ obj }) => obj.resourceId), resource),
+      opts: { cache: false },
+    },
+  },
+}
+
+const BOARD = { name: 'board', text: sql('board') }
 
 /** One schedule with the state of its seats. */
 export const schedule = async (id) => {
