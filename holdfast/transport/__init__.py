@@ -14,8 +14,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from domain.rates import Rates
 from domain.viewer import Viewer
+from holdfast.transport.exchange import Exchange
+from holdfast.transport.figures import Figures
 from holdfast.transport.http import HttpEndpoint, Page
-from holdfast.transport.patience import Patience
 from holdfast.transport.request import Authenticate, Limits, Ports, SessionWatch
 from holdfast.transport.socket import SocketEndpoint
 from holdfast.transport.sse import EventStreams
@@ -49,7 +50,6 @@ class Transport:
         trusted: TrustedDocuments | None = None,
     ) -> None:
         limits = limits or Limits()
-        patience = Patience(limits.send)
         self._ports = Ports(
             executor,
             authenticate,
@@ -60,13 +60,19 @@ class Transport:
             rates,
             trusted or TrustedDocuments(),
         )
-        self._streams = EventStreams(self._ports, patience)
+        self._exchange = Exchange(self._ports)
+        self._streams = EventStreams(self._exchange)
         self._http = HttpEndpoint(self._ports, self._streams, page)
-        self._sockets = SocketEndpoint(self._ports, patience, allowed_origins)
+        self._sockets = SocketEndpoint(self._exchange, allowed_origins)
 
     def routes(self) -> list[BaseRoute]:
         """Routes, not a Mount, which would redirect ``/graphql`` to ``/graphql/``."""
         return [Route("/graphql", self._http), WebSocketRoute("/graphql", self._sockets)]
+
+    @property
+    def figures(self) -> Figures:
+        """What is open and has been done, as of now."""
+        return self._exchange.figures
 
     @property
     def refused(self) -> Counter[str]:

@@ -19,5 +19,3 @@ class Figures:
     """Results of subscriptions sent; one to a thousand watchers counts a thousand."""
     dropped: int = 0
     """Connections dropped because their peer took nothing for too long."""
-    refused: int = 0
-    """Sockets and subscriptions refused because their caller had too many."""

@@ -15,6 +15,7 @@ class CloseCode(IntEnum):
     """Why a socket is closed: RFC 6455, 7.4.1, and PROTOCOL.md for 44xx."""
 
     GOING_AWAY = 1001
+    POLICY_VIOLATION = 1008
     TOO_BIG = 1009
     BROKEN = 1011
     TRY_AGAIN_LATER = 1013
@@ -74,3 +75,9 @@ def too_many_operations(limit: int) -> WireError:
     """What one operation above the limit is told."""
     message = f"At most {limit} operations at a time on one socket; complete one or open another socket."
     return {"message": message, "extensions": {"code": "TOO_MANY_OPERATIONS", "limit": limit}}
+
+
+def too_many_subscriptions(limit: int) -> WireError:
+    """What one subscription above the limit is told."""
+    message = f"At most {limit} subscriptions at a time for one caller; complete one first."
+    return {"message": message, "extensions": {"code": "TOO_MANY_SUBSCRIPTIONS", "limit": limit}}

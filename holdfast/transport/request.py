@@ -22,7 +22,8 @@ from domain.rates import Rates
 from domain.viewer import Viewer
 from holdfast.transport.trusted import TrustedDocuments
 from schema.errors import WireError, internal
-from schema.executor import Executor, OperationContext, Prepared, Result
+from schema.executor import Executor, OperationContext, Prepared, Result, Variables
+from schema.sharing import Shared
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,10 @@ class Limits:
     message: int = 256 * 1024
     json_depth: int = 64
     operations_per_socket: int = 100
+    messages_per_second: int = 200
+    sockets_per_address: int = 2_000
+    sockets_per_account: int = 100
+    subscriptions_per_caller: int = 5_000
     initialisation: float = 10
     send: float = 20
     close: float = 0.5
@@ -153,16 +158,18 @@ class Ports:
         )
 
     def results(
-        self, prepared: Prepared, parameters: Parameters, viewer: Viewer
-    ) -> AsyncGenerator[Result, None]:
+        self, prepared: Prepared, variables: Variables, viewer: Viewer, place: Any = None
+    ) -> AsyncGenerator[Result | Shared[Result], None]:
         """The results of any operation, in a context of its own; one for a query or a mutation.
 
-        A mutation whose reader goes away runs to its end all the same.
+        ``place`` is where a subscription goes on that has been told a ``Shared`` already. A mutation whose reader goes
+        away runs to its end all the same.
         """
         context = self.make_context(viewer)
         if prepared.kind is OperationType.SUBSCRIPTION:
-            return self.executor.subscribe(prepared, parameters.variables, context)
-        return self._result(prepared, self.executor.execute(prepared, parameters.variables, context))
+            context.place = place
+            return self.executor.follow(prepared, variables, context)
+        return self._result(prepared, self.executor.execute(prepared, variables, context))
 
     async def mutations_finished(self) -> None:
         """Wait for the mutations that outlived their reader."""
@@ -171,7 +178,7 @@ class Ports:
 
     async def _result(
         self, prepared: Prepared, running: Coroutine[Any, Any, Result]
-    ) -> AsyncGenerator[Result, None]:
+    ) -> AsyncGenerator[Result | Shared[Result], None]:
         if prepared.kind is OperationType.MUTATION:
             task = asyncio.create_task(running)
             self._mutations.add(task)

@@ -8,27 +8,33 @@ closes with 4403. A fresh token of the same user goes in the payload of a ``ping
 ``{"authorization": "Bearer <token>"}``, and is answered by the ``pong``; operations that are running go on. A
 wrong token, or another user's, closes with 4403.
 
-Each operation is a task with a context of its own. It asks its source for the next event only when the last
-frame was taken by the connection, so that a slow reader holds one frame an operation; one that takes nothing
-for ``Limits.send`` seconds is dropped. A mutation runs to its end, whoever leaves.
+Each operation has a context of its own, and is a task until it can share what it is told with others
+(``multicast``). It asks its source for the next event only when the last frame was taken by the connection, so
+that a slow reader holds one frame an operation; one that takes nothing for ``Limits.send`` seconds is dropped.
+A mutation runs to its end, whoever leaves.
+
+A caller who has too many sockets, and a peer that sends too many messages in a second, are closed with 1008,
+which clients do not answer by coming again. Each process counts its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from domain.errors import Denial, Forbidden, RateLimited, Unavailable
+from domain.throttle import network
 from domain.viewer import Viewer
-from holdfast.transport.patience import Patience
+from holdfast.transport.exchange import Exchange
+from holdfast.transport.operation import Gone, Operation
 from holdfast.transport.protocol import (
     SUBPROTOCOL,
     CloseCode,
@@ -38,11 +44,11 @@ from holdfast.transport.protocol import (
     id_of,
     payload_of,
     too_many_operations,
+    too_many_subscriptions,
 )
 from holdfast.transport.request import (
     Malformed,
     Parameters,
-    Ports,
     abort_of,
     address_of,
     decode,
@@ -51,17 +57,9 @@ from holdfast.transport.request import (
 )
 from holdfast.transport.tenure import Tenure
 from schema.documents import DocumentRejected
-from schema.errors import denied, internal
-from schema.executor import Prepared
+from schema.errors import WireError, denied
 
 _log = logging.getLogger(__name__)
-
-_TURN = 32
-"""Frames that a source which never waits may send before others get their turn: about a millisecond."""
-
-
-class Gone(Exception):
-    """The peer is not there any more."""
 
 
 class SocketEndpoint:
@@ -71,9 +69,8 @@ class SocketEndpoint:
     Origin is no browser.
     """
 
-    def __init__(self, ports: Ports, patience: Patience, allowed_origins: Collection[str]) -> None:
-        self._ports = ports
-        self._patience = patience
+    def __init__(self, exchange: Exchange, allowed_origins: Collection[str]) -> None:
+        self._exchange = exchange
         self._allowed_origins = frozenset(allowed_origins)
         self._open: set[Socket] = set()
         self._draining = False
@@ -91,14 +88,16 @@ class SocketEndpoint:
             await send({"type": "websocket.close", "code": code, "reason": "Subprotocol not acceptable"})
             return
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
-        socket = Socket(self._ports, self._patience, scope, headers, receive, send)
-        self._open.add(socket)
+        address, sockets = network(address_of(scope)), self._exchange.sockets_by_address
+        if not sockets.enter(address):
+            self._exchange.ports.refused["TOO_MANY_SOCKETS"] += 1
+            reason = f"At most {sockets.limit} sockets from one address; close one first"
+            await send({"type": "websocket.close", "code": CloseCode.POLICY_VIOLATION, "reason": reason})
+            return
         try:
-            if self._draining:
-                socket.end(CloseCode.GOING_AWAY, "Going away")
-            await socket.run()
+            await self._serve(Socket(self._exchange, scope, headers, receive, send))
         finally:
-            self._open.discard(socket)
+            sockets.leave(address)
 
     async def drain(self) -> None:
         """Close every socket, and every later one, with 1001; clients resume elsewhere with their cursor."""
@@ -106,6 +105,17 @@ class SocketEndpoint:
         for socket in self._open:
             socket.end(CloseCode.GOING_AWAY, "Going away")
         await asyncio.gather(*(socket.gone.wait() for socket in self._open))
+
+    async def _serve(self, socket: Socket) -> None:
+        self._open.add(socket)
+        self._exchange.figures.sockets += 1
+        try:
+            if self._draining:
+                socket.end(CloseCode.GOING_AWAY, "Going away")
+            await socket.run()
+        finally:
+            self._exchange.figures.sockets -= 1
+            self._open.discard(socket)
 
     def _may_come(self, headers: Headers) -> bool:
         origin = headers.get("origin")
@@ -117,48 +127,84 @@ class SocketEndpoint:
 
 
 class Socket:
-    """One socket: a reader, and a task an operation. Made by the task that runs it."""
+    """One socket: a reader, and its operations. Made by the task that runs it."""
 
     __slots__ = (
         "_abort",
+        "_account",
         "_address",
         "_authorization",
         "_closing",
         "_deadline",
+        "_drained",
         "_leaving",
+        "_messages",
         "_operations",
-        "_patience",
-        "_ports",
         "_reader",
         "_receive",
         "_request_id",
+        "_second",
         "_send",
         "_started",
         "_tasks",
         "_tenure",
+        "_write",
+        "exchange",
         "gone",
     )
 
     def __init__(
-        self, ports: Ports, patience: Patience, scope: Scope, headers: Headers, receive: Receive, send: Send
+        self, exchange: Exchange, scope: Scope, headers: Headers, receive: Receive, send: Send
     ) -> None:
-        self._ports = ports
-        self._patience = patience
+        self.exchange = exchange
         self._authorization = headers.get("authorization")
         self._address = address_of(scope)
         self._request_id = request_id_of(headers)
         self._receive = receive
         self._send = send
         self._abort = abort_of(scope)
+        door = scope.get("extensions", {}).get("holdfast.transport", {})
+        self._write: Callable[[bytes], bool] | None = door.get("write")
+        self._drained: Callable[[], Coroutine[Any, Any, None]] | None = door.get("drained")
         self._reader = asyncio.current_task()
         self._deadline: asyncio.TimerHandle | None = None
         self._tenure: Tenure | None = None
-        self._operations: dict[str, asyncio.Task[None]] = {}
+        self._account: UUID | None = None
+        self._operations: dict[str, Operation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._started = 0
+        self._started = self._second = self._messages = 0
         self._closing: Closing | None = None
         self._leaving = False
         self.gone = asyncio.Event()
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether ``write`` leads to the connection: only our own server has that door."""
+        return self._write is not None
+
+    def write(self, frame: bytes) -> bool:
+        """Hand the connection a frame; False where it takes none now."""
+        return self._write is not None and self._write(frame)
+
+    async def writable(self) -> None:
+        """Wait until the connection takes frames; one that takes none for too long is dropped."""
+        if self._drained is not None:
+            await self.exchange.patience.within(self._drained(), self._too_slow)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something until it is done or the socket ends."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def finish(self, operation: Operation) -> None:
+        """Let an operation's id be used again; it is over, or all but its last frame."""
+        if self._operations.get(operation.id) is operation:
+            del self._operations[operation.id]
+            if operation.is_subscription:
+                self.exchange.figures.subscriptions -= 1
+                self.exchange.subscriptions.leave(operation.caller)
 
     def end(self, code: CloseCode, reason: str) -> None:
         """Close the socket soon, whatever it is doing."""
@@ -172,7 +218,7 @@ class Socket:
         clear_contextvars()
         bind_contextvars(request_id=self._request_id)
         self._deadline = asyncio.get_running_loop().call_later(
-            self._ports.limits.initialisation,
+            self.exchange.ports.limits.initialisation,
             self.end,
             CloseCode.INITIALISATION_TIMEOUT,
             "Connection initialisation timeout",
@@ -195,6 +241,7 @@ class Socket:
     async def _read(self) -> None:
         try:
             while (event := await self._receive())["type"] != "websocket.disconnect":
+                self._count_message()
                 await self._handle(self._message(event))
         except Gone:
             return
@@ -211,6 +258,11 @@ class Socket:
             self._deadline.cancel()
         if self._tenure is not None:
             self._tenure.close()
+        if self._account is not None:
+            self.exchange.sockets_by_account.leave(self._account)
+        for operation in list(self._operations.values()):
+            self.finish(operation)
+            operation.stop()
         for task in self._tasks:
             task.cancel()
         if self._closing is not None:
@@ -219,7 +271,7 @@ class Socket:
             await asyncio.wait(self._tasks)
 
     async def _say_goodbye(self, closing: Closing) -> None:
-        limits = self._ports.limits
+        limits = self.exchange.ports.limits
         try:
             async with asyncio.timeout(limits.close):
                 await self._send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
@@ -230,14 +282,22 @@ class Socket:
         else:
             asyncio.get_running_loop().call_later(limits.send, self._abort)
 
+    def _count_message(self) -> None:
+        second, limit = int(asyncio.get_running_loop().time()), self.exchange.ports.limits.messages_per_second
+        if second != self._second:
+            self._second, self._messages = second, 0
+        self._messages += 1
+        if self._messages > limit:
+            raise Closing(CloseCode.POLICY_VIOLATION, f"More than {limit} messages in a second")
+
     def _message(self, event: Message) -> dict[str, Any]:
         text = event.get("text")
         if text is None:
             message = "Only text messages are expected."
             raise Malformed(message)
-        if len(text) > self._ports.limits.message:
+        if len(text) > self.exchange.ports.limits.message:
             raise Closing(CloseCode.TOO_BIG, "Message too big")
-        value = decode(text, self._ports.limits.json_depth)
+        value = decode(text, self.exchange.ports.limits.json_depth)
         if isinstance(value, dict):
             return value
         message = 'A message is a JSON object with a "type".'
@@ -265,8 +325,18 @@ class Socket:
         self._deadline.cancel()
         self._deadline = None
         viewer = await self._viewer(authorization_of(payload) or self._authorization)
-        self._tenure = Tenure(viewer, self._ports.sessions, self._tenure_ended)
-        await self._say({"type": "connection_ack"})
+        self._count_account(viewer.user_id)
+        self._tenure = Tenure(viewer, self.exchange.ports.sessions, self._tenure_ended)
+        await self.say({"type": "connection_ack"})
+
+    def _count_account(self, account: UUID | None) -> None:
+        sockets = self.exchange.sockets_by_account
+        if account is not None:
+            if not sockets.enter(account):
+                self.exchange.ports.refused["TOO_MANY_SOCKETS"] += 1
+                reason = f"At most {sockets.limit} sockets for one account; close one first"
+                raise Closing(CloseCode.POLICY_VIOLATION, reason)
+            self._account = account
 
     async def _ping(self, payload: dict[str, Any]) -> None:
         authorization = authorization_of(payload)
@@ -278,11 +348,11 @@ class Socket:
                 self._tenure.renew(viewer)
             except Forbidden as forbidden:
                 raise Closing(CloseCode.FORBIDDEN, forbidden.message) from None
-        await self._say({"type": "pong"})
+        await self.say({"type": "pong"})
 
     async def _viewer(self, authorization: str | None) -> Viewer:
         try:
-            return await self._ports.identify(authorization, self._address, self._request_id)
+            return await self.exchange.ports.identify(authorization, self._address, self._request_id)
         except (RateLimited, Unavailable) as denial:
             raise Closing(CloseCode.TRY_AGAIN_LATER, denial.message) from None
         except Denial:
@@ -297,65 +367,55 @@ class Socket:
         if id in self._operations:
             raise Closing(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {id} already exists")
         parameters = Parameters.of(payload)
-        limit = self._ports.limits.operations_per_socket
-        if len(self._tasks) >= limit:
-            await self._say(failed(id, [too_many_operations(limit)]))
-            return
         self._started += 1
         viewer = replace(self._tenure.viewer, request_id=f"{self._request_id}-{self._started}")
+        refusal = self._admit(id, parameters, viewer)
+        if refusal is not None:
+            await self.say(failed(id, refusal))
+
+    def _admit(self, id: str, parameters: Parameters, viewer: Viewer) -> list[WireError] | None:
+        """Start an operation; or why not."""
+        ports, running = self.exchange.ports, len(self._tasks)
+        running += sum(operation.group is not None for operation in self._operations.values())
+        if running >= ports.limits.operations_per_socket:
+            ports.refused["TOO_MANY_OPERATIONS"] += 1
+            return [too_many_operations(ports.limits.operations_per_socket)]
         try:
-            self._ports.admit(viewer)
-            prepared = self._ports.prepare(parameters, viewer)
+            ports.admit(viewer)
+            prepared = ports.prepare(parameters, viewer)
         except RateLimited as denial:
-            await self._say(failed(id, [denied(denial)]))
-            return
+            return [denied(denial)]
         except DocumentRejected as rejected:
-            await self._say(failed(id, rejected.errors))
-            return
-        task = asyncio.create_task(self._operate(id, prepared, parameters, viewer))
-        self._operations[id] = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            return rejected.errors
+        operation = Operation(self, id, prepared, parameters.variables, viewer)
+        if operation.is_subscription:
+            if not self.exchange.subscriptions.enter(operation.caller):
+                ports.refused["TOO_MANY_SUBSCRIPTIONS"] += 1
+                return [too_many_subscriptions(self.exchange.subscriptions.limit)]
+            self.exchange.figures.subscriptions += 1
+        self._operations[id] = operation
+        operation.start()
+        return None
 
     def _complete(self, id: str) -> None:
-        task = self._operations.pop(id, None)
-        if task is not None:
-            task.cancel()
+        operation = self._operations.get(id)
+        if operation is not None:
+            self.finish(operation)
+            operation.stop()
 
-    async def _operate(self, id: str, prepared: Prepared, parameters: Parameters, viewer: Viewer) -> None:
-        bind_contextvars(request_id=viewer.request_id)
-        try:
-            async with aclosing(self._ports.results(prepared, parameters, viewer)) as results:
-                sent = 0
-                async for result in results:
-                    if "data" not in result:
-                        self._operations.pop(id, None)
-                        await self._say(failed(id, result["errors"]))
-                        return
-                    await self._say({"id": id, "type": "next", "payload": result})
-                    sent += 1
-                    if not sent % _TURN:
-                        await asyncio.sleep(0)
-            self._operations.pop(id, None)
-            await self._say({"id": id, "type": "complete"})
-        except Gone:
-            return
-        except Exception as error:
-            _log.error("an operation failed", exc_info=error, extra={"request_id": viewer.request_id})
-            self._operations.pop(id, None)
-            with suppress(Gone):
-                await self._say(failed(id, [internal(viewer.request_id)]))
-
-    async def _say(self, message: dict[str, Any]) -> None:
+    async def say(self, message: dict[str, Any]) -> None:
         """Send one frame; returns when the connection has taken it. Raises Gone."""
         if self._leaving:
             raise Gone
         text = encode(message, self._request_id).decode()
         try:
-            await self._patience.within(self._send({"type": "websocket.send", "text": text}), self._too_slow)
+            await self.exchange.patience.within(
+                self._send({"type": "websocket.send", "text": text}), self._too_slow
+            )
         except (OSError, RuntimeError):
             # uvicorn raises RuntimeError when it closed the socket itself: a broken frame, a missed pong.
             raise Gone from None
 
     def _too_slow(self) -> None:
+        self.exchange.figures.dropped += 1
         self.end(CloseCode.TRY_AGAIN_LATER, "Too slow")

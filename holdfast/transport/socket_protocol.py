@@ -1,28 +1,83 @@
-"""uvicorn's socket, with what ASGI cannot say."""
+"""uvicorn's socket, with what ASGI cannot say, and bounds on what uvicorn lets a peer pile up."""
 
 from __future__ import annotations
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
+
+_PORTION = 4096
+"""Bytes that are parsed at a time: what a flood of tiny frames costs before it is noticed, some milliseconds."""
+
+_UNTAKEN = 16 * 1024
+"""Bytes that may wait for a peer to take them before it counts as taking none."""
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """The same for sockets; and text that is not UTF-8 is a close code (RFC 6455, 8.1), not a traceback."""
+    """The same for sockets; and text that is not UTF-8 is a close code (RFC 6455, 8.1), not a traceback.
+
+    Through the scope's extension ``holdfast.transport`` the application gets ``abort``, ``write`` and ``drained``.
+    """
+
+    frames_per_second = 1_000
+    fragments = 128
+    """Frames that one message may come in; uvicorn bounds its bytes, but not how many are empty."""
+
+    _second = 0
+    _frames = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, in portions."""
+        for start in range(0, len(data), _PORTION):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[start : start + _PORTION])
+
+    def handle_events(self) -> None:
+        """Handle what was parsed, unless there is too much of it."""
+        second = int(self.loop.time())
+        if second != self._second:
+            self._second, self._frames = second, 0
+        self._frames += len(self.conn.events)
+        if self._frames > self.frames_per_second:
+            self.conn.events_received()
+            self._fail(1008, f"More than {self.frames_per_second} frames in a second")
+        else:
+            super().handle_events()
 
     def handle_connect(self, event: Request) -> None:
         """Open the handshake."""
         super().handle_connect(event)
         if not self.handshake_complete:
-            self.scope["extensions"]["holdfast.transport"] = {"abort": self.transport.abort}
+            self.transport.set_write_buffer_limits(_UNTAKEN)
+            self.scope["extensions"]["holdfast.transport"] = {
+                "abort": self.transport.abort,
+                "write": self.write,
+                "drained": self.writable.wait,
+            }
+
+    def write(self, frame: bytes) -> bool:
+        """Hand a whole frame, past ASGI, to the connection; False where it takes none now, or never again."""
+        if not self.writable.is_set() or self.close_sent or self.transport.is_closing():
+            return False
+        self.transport.write(frame)
+        return True
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take another frame of a message."""
+        if len(self.frames) >= self.fragments:
+            self.frames = []
+            self._fail(1008, f"More than {self.fragments} frames in a message")
+        else:
+            super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
         """Hand a whole message to the application."""
-        if self.curr_msg_data_type == "text" and not _is_utf8(b"".join(self.frames)):
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(b"".join(self.frames)):
             self.frames = []
-            self.conn.send_close(1007)
-            self.handle_parser_exception()
-            return
-        super().send_receive_event_to_app()
+            self._fail(1007)
+        else:
+            super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
         """Answer pings, but none of a peer that does not take the answers (RFC 6455, 5.5.3, leaves that open)."""
@@ -35,6 +90,27 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Drop a peer that does not answer pings, after a second in which it may take the close frame."""
         super().keepalive_timeout()
         self.loop.call_later(1, self.transport.abort)
+
+    def _fail(self, code: int, reason: str = "") -> None:
+        """Close at once (RFC 6455, 7.1.7), after a second in which the peer may take the close frame."""
+        if self.transport.is_closing():
+            return
+        self.conn.fail(code, reason)
+        if self.conn.close_sent is None:
+            self.transport.abort()
+            return
+        self.handle_parser_exception()
+        self.loop.call_later(1, self.transport.abort)
+
+
+def text_frame(text: bytes) -> bytes:
+    """A whole message of UTF-8 text, as a server sends it (RFC 6455, 5.2)."""
+    length = len(text)
+    if length < 126:
+        return b"\x81%c%b" % (length, text)
+    if length < 1 << 16:
+        return b"\x81\x7e%b%b" % (length.to_bytes(2, "big"), text)
+    return b"\x81\x7f%b%b" % (length.to_bytes(8, "big"), text)
 
 
 def _is_utf8(data: bytes) -> bool:

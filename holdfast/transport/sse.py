@@ -18,11 +18,14 @@ from starlette.types import Receive, Scope, Send
 
 from domain.errors import Denial
 from domain.viewer import Viewer
-from holdfast.transport.patience import Patience
-from holdfast.transport.request import Parameters, Ports, abort_of, deliver, encode
+from holdfast.transport.callers import caller_of
+from holdfast.transport.exchange import Exchange
+from holdfast.transport.protocol import too_many_subscriptions
+from holdfast.transport.request import Parameters, abort_of, deliver, encode
 from holdfast.transport.tenure import Tenure
 from schema.errors import WireError, denied, internal
 from schema.executor import Prepared
+from schema.sharing import Shared
 
 _log = logging.getLogger(__name__)
 
@@ -33,9 +36,8 @@ _COMPLETE = b"event: complete\ndata:\n\n"
 class EventStreams:
     """Serves event streams, and ends them all when the server goes away."""
 
-    def __init__(self, ports: Ports, patience: Patience) -> None:
-        self._ports = ports
-        self._patience = patience
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
         self._open: set[EventStream] = set()
         self._draining = False
 
@@ -55,8 +57,19 @@ class EventStreams:
         send: Send,
     ) -> None:
         """Run one operation until it is over, or its reader, its token or the server is."""
-        stream = EventStream(self._ports, self._patience, viewer, send, abort_of(scope))
+        subscriptions, figures, caller = (
+            self._exchange.subscriptions,
+            self._exchange.figures,
+            caller_of(viewer),
+        )
+        if not subscriptions.enter(caller):
+            self._exchange.ports.refused["TOO_MANY_SUBSCRIPTIONS"] += 1
+            await self.refuse([too_many_subscriptions(subscriptions.limit)], viewer.request_id, send)
+            return
+        stream = EventStream(self._exchange, viewer, send, abort_of(scope))
         self._open.add(stream)
+        figures.event_streams += 1
+        figures.subscriptions += 1
         try:
             if self._draining:
                 stream.end(None)
@@ -64,6 +77,9 @@ class EventStreams:
         finally:
             stream.gone.set()
             self._open.discard(stream)
+            figures.event_streams -= 1
+            figures.subscriptions -= 1
+            subscriptions.leave(caller)
 
     async def drain(self) -> None:
         """End every stream and every later one; clients resume elsewhere with their cursor."""
@@ -76,11 +92,9 @@ class EventStreams:
 class EventStream:
     """One stream."""
 
-    def __init__(
-        self, ports: Ports, patience: Patience, viewer: Viewer, send: Send, abort: Callable[[], None]
-    ) -> None:
-        self._ports = ports
-        self._patience = patience
+    def __init__(self, exchange: Exchange, viewer: Viewer, send: Send, abort: Callable[[], None]) -> None:
+        self._exchange = exchange
+        self._ports = exchange.ports
         self._send = send
         self._abort = abort
         self._viewer = viewer
@@ -120,9 +134,13 @@ class EventStream:
                 await self._write(_next({"errors": [internal(request_id)]}, request_id))
 
     async def _pump_results(self, prepared: Prepared, parameters: Parameters) -> None:
-        async with aclosing(self._ports.results(prepared, parameters, self._viewer)) as results:
+        async with aclosing(self._ports.results(prepared, parameters.variables, self._viewer)) as results:
             async for result in results:
-                await self._write(_next(result, self._viewer.request_id))
+                told = result.told if isinstance(result, Shared) else result
+                if told is None:
+                    continue
+                await self._write(_next(told, self._viewer.request_id))
+                self._exchange.figures.results += 1
                 # uvicorn takes what is written to a reader who left, at once and silently: a source that
                 # never waits would run on, and nobody would hear of the disconnect.
                 await asyncio.sleep(0)
@@ -152,7 +170,11 @@ class EventStream:
 
     async def _write(self, event: bytes) -> None:
         sending = deliver(self._send, {"type": "http.response.body", "body": event, "more_body": True})
-        await self._patience.within(sending, self._abort)
+        await self._exchange.patience.within(sending, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._exchange.figures.dropped += 1
+        self._abort()
 
 
 def _next(result: object, request_id: str) -> bytes:

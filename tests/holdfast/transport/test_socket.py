@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from domain.errors import Unavailable
+from holdfast.transport.socket_protocol import SocketProtocol
 from tests.clients import Closed, Completed, Failed, GraphQLSocket
 from tests.holdfast.transport.conftest import Site, serving
 from tests.holdfast.transport.toy import until
@@ -336,7 +337,10 @@ async def test_a_reader_that_never_reads_holds_little_and_is_dropped(site: Site)
         await site.connections_gone()
 
 
-async def test_pings_of_a_reader_that_never_reads_pile_up_no_answers(site: Site) -> None:
+async def test_pings_of_a_reader_that_never_reads_pile_up_no_answers(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SocketProtocol, "frames_per_second", 1_000_000)
     await site.connections_gone()
     reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=1024)
     try:
