@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from holdfast.settings import Settings
 from holdfast.terminal import CommandFailed
@@ -38,19 +38,16 @@ def listening(settings: Settings, number: int) -> Iterator[Sequence[socket.socke
         CommandFailed: the address or port cannot be had.
 
     """
-    first = _bound(settings)
-    sockets = [first]
-    try:
+    with ExitStack() as opened:
+        first = _bound(settings, opened)
+        sockets = [first]
         if number > 1 and sys.platform == "linux":
             # Shared only now: a first bind that shares would move in with a Holdfast that is there already.
             first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            sockets += [_beside(first) for _ in range(number - 1)]
+            sockets += [_beside(first, opened) for _ in range(number - 1)]
         for each in sockets:
             each.listen(BACKLOG)
         yield [sockets[place % len(sockets)] for place in range(number)]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def turn_newcomers_away(sockets: Sequence[socket.socket]) -> None:
@@ -67,12 +64,12 @@ def turn_newcomers_away(sockets: Sequence[socket.socket]) -> None:
         each.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
-def _bound(settings: Settings) -> socket.socket:
+def _bound(settings: Settings, opened: ExitStack) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        bound = socket.socket(family)
+        bound = opened.enter_context(socket.socket(family))
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.listen(0)  # only then is it certain that nobody else listens there
@@ -84,8 +81,8 @@ def _bound(settings: Settings) -> socket.socket:
     return bound
 
 
-def _beside(first: socket.socket) -> socket.socket:
-    beside = socket.socket(first.family)
+def _beside(first: socket.socket, opened: ExitStack) -> socket.socket:
+    beside = opened.enter_context(socket.socket(first.family))
     for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
         beside.setsockopt(socket.SOL_SOCKET, option, 1)
     beside.bind(first.getsockname())
