@@ -9,10 +9,11 @@ oldest transaction that still runs; so those who follow the log as a whole hear 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
+from time import monotonic
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -100,6 +101,10 @@ class Feed:
         self.epoch = UUID(int=0)
         self.settled = Position(0, 0)
         self.healthy = False
+        self.told: Counter[str] = Counter()
+        """Events that became settled since the start, by type: the log's, and so the same in every process."""
+        self.read_at = monotonic()
+        """When the log was last read to its end, by ``monotonic``."""
 
     def committed(self) -> None:
         """The log has grown by this process: look, and tell the others."""
@@ -153,7 +158,7 @@ class Feed:
         else:
             if not self.healthy:
                 log.info("feed.found")
-            self.healthy = True
+            self.healthy, self.read_at = True, monotonic()
         turned, self._turn = self._turn, asyncio.Event()
         turned.set()
 
@@ -164,6 +169,7 @@ class Feed:
             heard(event)
         if settled:
             self.settled = event.position
+            self.told[event.type] += 1
             keys = (event.organization_id, event.account_id, event.resource_id)
             for mailbox in set().union(*(self._followers.get(key, ()) for key in keys if key)):
                 mailbox.offer(event)
