@@ -122,7 +122,7 @@ class Settings(BaseSettings):
         description="operations that guests of one address may send a minute; 0 is no limit",
     )
     operation_cost: int = Field(
-        default=20_000, ge=1, description="highest estimated cost of an operation that is run"
+        default=25_000, ge=1, description="highest estimated cost of an operation that is run"
     )
     operation_seconds: float = Field(
         default=10.0, gt=0, le=600, description="time a query or a mutation may take"
@@ -141,12 +141,37 @@ class Settings(BaseSettings):
     subscriptions_per_socket: int = Field(
         default=100, ge=1, description="subscriptions open at once on one socket"
     )
+    subscriptions_per_caller: int = Field(
+        default=5_000, ge=1, description="subscriptions one account, or one address' guests, may have at a server"
+    )
+    sockets_per_account: int = Field(
+        default=100, ge=1, description="sockets one account may have open at a server"
+    )
+    sockets_per_address: int = Field(
+        default=2_000, ge=1, description="sockets one address may have open at a server"
+    )
+    socket_messages_per_second: int = Field(
+        default=200, ge=1, description="messages a socket may send us in a second"
+    )
     socket_message_bytes: int = Field(
         default=65_536, ge=1024, description="longest message a socket may send us"
     )
     shutdown_grace_seconds: float = Field(
         default=2.0, ge=0, le=60, description="time that requests get to end before a stop"
     )
+
+    log_retention_days: int = Field(
+        default=30, ge=0, description="days that the log of events is kept; 0 keeps it for ever"
+    )
+    trusted_documents: Path | None = Field(
+        default=None,
+        description="folder of graphql-codegen's `persisted-documents.json`; in production nothing else runs",
+    )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="bearer token of who reads `/metrics`, 32 characters or more; none lets this machine alone",
+    )
+    log_operations: bool = Field(default=True, description="log a line for each operation")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level logged"
@@ -200,12 +225,12 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "trusted_documents")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().absolute()
 
-    @field_validator("secret")
+    @field_validator("secret", "metrics_token")
     @classmethod
     def _long(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < SHORTEST_SECRET:

@@ -50,6 +50,10 @@ def make_web(app: App) -> Web:
             body=settings.body_bytes,
             message=settings.socket_message_bytes,
             operations_per_socket=settings.subscriptions_per_socket,
+            subscriptions_per_caller=settings.subscriptions_per_caller,
+            sockets_per_account=settings.sockets_per_account,
+            sockets_per_address=settings.sockets_per_address,
+            messages_per_second=settings.socket_messages_per_second,
         ),
     )
 
