@@ -142,7 +142,9 @@ class Settings(BaseSettings):
         default=100, ge=1, description="subscriptions open at once on one socket"
     )
     subscriptions_per_caller: int = Field(
-        default=5_000, ge=1, description="subscriptions one account, or one address' guests, may have at a server"
+        default=5_000,
+        ge=1,
+        description="subscriptions one account, or one address' guests, may have at a server",
     )
     sockets_per_account: int = Field(
         default=100, ge=1, description="sockets one account may have open at a server"
