@@ -76,7 +76,8 @@ class ServerProcess:
             serves = await started._says_something(patience.start)
         finally:
             if not serves:
-                await started.end(LAST_LINE)
+                # What has hung up is saying why it ends; anything else is told to.
+                await (started.end if started.reader.at_eof() else started.stop)(LAST_LINE)
         if not serves:
             raise NotStarted
         log.info("server.serves", number=number, process=process.pid)

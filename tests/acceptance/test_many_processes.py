@@ -17,7 +17,7 @@ from tests.acceptance import documents
 from tests.acceptance.buyers import Buyers, must_be_in_the_tables
 from tests.acceptance.cluster import Cluster, field_of
 from tests.acceptance.faithful import faithfully
-from tests.acceptance.test_running import AT_ONCE, SEATED, living, postmasters, unused_port
+from tests.acceptance.test_running import AT_ONCE, SEATED, living, unused_port
 from tests.acceptance.watchers import LogReader, Watcher, all_agree
 from tests.clients import GraphQLHttp
 from tests.processes import Holdfast, eventually
@@ -120,7 +120,6 @@ async def test_of_two_first_starts_at_the_same_instant_one_fills_in_the_demo(fre
     try:
         await asyncio.gather(*(asyncio.to_thread(each.ready, 60) for each in both))
         assert sorted(len(each.passwords) for each in both) == [0, 4]
-        assert len(postmasters(fresh_folder)) == 1
         for each in both:
             async with GraphQLHttp(each.url) as http:
                 assert len((await field_of(http.run(documents.FIND, SEATED)))["nodes"]) == 42
