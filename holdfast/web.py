@@ -15,9 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from holdfast.graphiql import graphiql
 from holdfast.health import Health
+from holdfast.settings import Settings
 from holdfast.transport import Limits, Transport
 from holdfast.wiring import App
 from schema.context import Context
+from schema.documents import DocumentLimits
 from schema.executor import Executor
 from schema.root import schema
 
@@ -38,7 +40,7 @@ def make_web(app: App) -> Web:
     development = settings.environment == "development"
     page = graphiql() if settings.shows_graphiql else None
     transport = Transport(
-        Executor(schema, suggestions=development),
+        Executor(schema, _document_limits(settings), suggestions=development),
         app.identity.authenticate,
         lambda viewer: Context(viewer, app.services),
         app.identity.ended,
@@ -80,6 +82,12 @@ def make_web(app: App) -> Web:
             )
         )
     return Web(Starlette(routes=routes, middleware=middleware), transport)
+
+
+def _document_limits(settings: Settings) -> DocumentLimits:
+    return DocumentLimits(
+        tokens=settings.document_tokens, depth=settings.document_depth, cost=settings.operation_cost
+    )
 
 
 class SecurityHeaders:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -28,6 +28,7 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from schema.cost import Cost, cost_of
 from schema.errors import WireError, document_errors, too_complex
 from schema.size import DocumentLimits, TooComplex, check
 
@@ -59,6 +60,12 @@ class Document:
     introspection: Sequence[GraphQLError] = ()
     private: bool = False
     labels: dict[str | None, str] = field(default_factory=dict)
+    costs: Mapping[str | None, Cost] = field(default_factory=dict)
+
+    def cost(self, name: str | None) -> Cost:
+        """What that operation may cost. Raises DocumentRejected."""
+        named = self.operation(name).name
+        return self.costs[named.value if named else None]
 
     def label(self, name: str | None) -> str:
         """What figures and logs call that operation: its first field, for its own name is up to whoever sends it."""
@@ -165,7 +172,18 @@ class Documents:
         if "__schema" in text or "__type" in text:
             rules = [NoSchemaIntrospectionCustomRule]
             asking = validate(self.schema, tree, rules, max_errors=self.limits.errors)
-        return Document(tree, asking, any(name in text for name in PRIVATE) and _takes_private(tree))
+        private = any(name in text for name in PRIVATE) and _takes_private(tree)
+        return Document(tree, asking, private, costs=self._costs(tree))
+
+    def _costs(self, tree: DocumentNode) -> Mapping[str | None, Cost]:
+        fragments = {
+            node.name.value: node for node in tree.definitions if isinstance(node, FragmentDefinitionNode)
+        }
+        return {
+            node.name.value if node.name else None: cost_of(self.schema, node, fragments)
+            for node in tree.definitions
+            if isinstance(node, OperationDefinitionNode)
+        }
 
     def _keep(self, text: str, document: Document) -> None:
         self._kept[text] = document

@@ -25,7 +25,7 @@ from strawberry.execution import optimized_is_awaitable
 
 from domain.viewer import Viewer
 from schema.documents import DocumentLimits, DocumentRejected, Documents
-from schema.errors import document_errors, execution_errors
+from schema.errors import document_errors, execution_errors, too_complex
 from schema.sharing import Shared, channel_of
 
 Result: TypeAlias = dict[str, Any]
@@ -49,7 +49,8 @@ class OperationContext(Protocol):
 class Prepared:
     """A document that may run, which of its operations was asked for, and whether it must not stand in a URL.
 
-    ``label`` is what figures and logs call it: one of a bounded set of names, whatever clients send.
+    ``label`` is what figures and logs call it: one of a bounded set of names, whatever clients send. ``cost`` is
+    estimated (see ``schema.cost``), and not above ``most``.
     """
 
     tree: DocumentNode
@@ -57,6 +58,13 @@ class Prepared:
     kind: OperationType
     private: bool = False
     label: str = ""
+    cost: int = 0
+    most: int = 0
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """What is told with its result."""
+        return {"cost": {"estimate": self.cost, "limit": self.most}}
 
 
 class Executor:
@@ -79,12 +87,19 @@ class Executor:
         self._schema = schema._schema
         self._execution = schema.execution_context_class
         self._suggestions = suggestions
-        self._documents = Documents(self._schema, limits or DocumentLimits(), suggestions)
+        limits = limits or DocumentLimits()
+        self._most = limits.cost
+        self._documents = Documents(self._schema, limits, suggestions)
 
     def prepare(
-        self, document: str, operation_name: str | None = None, *, allow_introspection: bool = True
+        self,
+        document: str,
+        operation_name: str | None = None,
+        *,
+        variables: Variables = None,
+        allow_introspection: bool = True,
     ) -> Prepared:
-        """Parse, validate and pick the operation; what was validated once is remembered.
+        """Parse, validate, pick the operation and estimate its cost; what was validated once is remembered.
 
         Raises DocumentRejected.
         """
@@ -92,7 +107,11 @@ class Executor:
         if known.introspection and not allow_introspection:
             raise DocumentRejected(document_errors(known.introspection, "GRAPHQL_VALIDATION_FAILED"))
         kind = known.operation(operation_name).operation
-        return Prepared(known.tree, operation_name, kind, known.private, known.label(operation_name))
+        cost, most = known.cost(operation_name).of(variables), self._most
+        if cost > most:
+            raise DocumentRejected([too_complex(_TOO_DEAR.format(cost, most), cost=cost, limit=most)])
+        label = known.label(operation_name)
+        return Prepared(known.tree, operation_name, kind, known.private, label, cost, most)
 
     def trust(self, document: str) -> None:
         """Validate a document that is known beforehand, and keep it for good. Raises DocumentRejected."""
@@ -174,3 +193,9 @@ def _told(result: ExecutionResult, context: OperationContext) -> Result:
     if not result.errors:
         return {"data": result.data}
     return {"data": result.data, "errors": execution_errors(result.errors, context.viewer.request_id)}
+
+
+_TOO_DEAR = (
+    "This operation would cost {}, and {} is the most: ask for fewer things at a time (a smaller `first`),"
+    " or for less of each (`seatString` in place of `seats`)."
+)

@@ -33,9 +33,10 @@ class DocumentLimits:
     ``tokens`` are lexical, comments are counted apart and as many. ``depth`` is fields within fields,
     ``nesting`` lists and objects within each other in an argument. ``root_fields`` holds for an operation.
     ``selections`` counts fields and fragments where they end up, a fragment once for each place; ``repeats``
-    counts pairs of fields merged into one, those with long arguments several times. ``errors`` is how many
-    faults of one document are told. A kept document takes some 150 to 200 bytes of memory a character of its
-    text, so ``kept_characters`` bounds the memory; a rejected one takes 7 kB at most.
+    counts pairs of fields merged into one, those with long arguments several times. ``cost`` holds for an
+    operation, see ``schema.cost``. ``errors`` is how many faults of one document are told. A kept document takes
+    some 150 to 200 bytes of memory a character of its text, so ``kept_characters`` bounds the memory; a rejected
+    one takes 7 kB at most.
     """
 
     characters: int = 65_536
@@ -51,6 +52,7 @@ class DocumentLimits:
     nesting: int = 12
     digits: int = 40
     name: int = 128
+    cost: int = 25_000
     errors: int = 20
     kept: int = 1_000
     kept_characters: int = 256 * 1024

@@ -154,6 +154,7 @@ class Ports:
         return self.executor.prepare(
             self.trusted.text(parameters.query, parameters.document_id),
             parameters.operation_name,
+            variables=parameters.variables,
             allow_introspection=self.may_introspect(viewer),
         )
 
