@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from bench import load
@@ -65,6 +66,11 @@ class Run:
     cluster: Cluster
     stable: Stable
     scale: Scale
+    _schedules: Iterator[int] = field(default_factory=count)
+
+    def next_schedule(self) -> int:
+        """A schedule of which no seat is sold yet, wherever it is asked for in this run."""
+        return next(self._schedules)
 
     def load(
         self, server: Server, requests: Requests, good: bytes, connections: int, seconds: float

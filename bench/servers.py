@@ -32,7 +32,8 @@ PATIENCE = 30.0
 SETTINGS = {
     "environment": "production",
     "secret": "a secret of the bench, of no use elsewhere",
-    "log_level": "warning",
+    "requests_per_minute": 0,
+    "requests_per_minute_per_address": 0,
     "max_active_reservations": 1_000_000,
     "max_active_reservations_per_address": 1_000_000,
 }
@@ -149,7 +150,7 @@ class Stable:
         } | settings  # fmt: skip
         return Program(
             "holdfast",
-            (str(Path(sys.executable).with_name("holdfast")), "serve"),
+            (sys.executable, "-m", "holdfast", "serve"),
             {f"HOLDFAST_{name.upper()}": str(value) for name, value in given.items()},
         )
 
