@@ -18,6 +18,7 @@
        |- Forbidden
        |- RateLimited
        |- BadRequest
+       |- TimedOut
        '- Unavailable
 """
 
@@ -172,6 +173,12 @@ class BadRequest(Denial):
     """A query argument out of its range."""
 
     code = "BAD_USER_INPUT"
+
+
+class TimedOut(Denial):
+    """It took longer than an operation may."""
+
+    code = "TIMED_OUT"
 
 
 class Unavailable(Denial):

@@ -15,8 +15,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from holdfast.graphiql import graphiql
 from holdfast.health import Health
+from holdfast.metrics import Metrics
+from holdfast.operations import WatchedExecutor
+from holdfast.scrape import Scrape
 from holdfast.settings import Settings
-from holdfast.transport import Limits, Transport
+from holdfast.siblings import Siblings
+from holdfast.transport import Limits, Transport, TrustedDocuments
+from holdfast.trusted_documents import trusted_documents
+from holdfast.watch import Watch, make_watch
 from holdfast.wiring import App
 from schema.context import Context
 from schema.documents import DocumentLimits
@@ -28,19 +34,35 @@ KEYS_CACHED = "public, max-age=300"
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """The ASGI application and what ends its streams."""
+    """The ASGI application, what ends its streams, and what tells of it."""
 
     asgi: ASGIApp
     transport: Transport
+    health: Health
+    metrics: Metrics
+    watch: Watch
 
 
-def make_web(app: App) -> Web:
-    """The application over one process' parts."""
-    settings, health = app.settings, Health(app)
+def make_web(app: App, siblings: Siblings | None = None) -> Web:
+    """The application over one process' parts; ``siblings`` are the processes that serve beside it.
+
+    Raises:
+        CommandFailed: the documents that are to be trusted are not as they should be.
+
+    """
+    settings = app.settings
     development = settings.environment == "development"
     page = graphiql() if settings.shows_graphiql else None
+    watch = make_watch(settings)
+    executor = WatchedExecutor(
+        schema,
+        _document_limits(settings),
+        suggestions=development,
+        operations=watch.operations,
+        trace=watch.tracing.begin if watch.tracing else None,
+    )
     transport = Transport(
-        Executor(schema, _document_limits(settings), suggestions=development),
+        executor,
         app.identity.authenticate,
         lambda viewer: Context(viewer, app.services),
         app.identity.ended,
@@ -48,8 +70,10 @@ def make_web(app: App) -> Web:
         allowed_origins=settings.allowed_origins,
         page=page.page if page else None,
         rates=app.rates,
+        trusted=_trusted(settings, executor),
         limits=Limits(
             body=settings.body_bytes,
+            operation=settings.operation_seconds,
             message=settings.socket_message_bytes,
             operations_per_socket=settings.subscriptions_per_socket,
             subscriptions_per_caller=settings.subscriptions_per_caller,
@@ -59,12 +83,16 @@ def make_web(app: App) -> Web:
         ),
     )
 
+    health, metrics = Health(app, transport), Metrics(app, transport, watch.operations)
+
     async def keys(request: Request) -> Response:
         return JSONResponse(app.identity.jwks(), headers={"Cache-Control": KEYS_CACHED})
 
     routes = [
         Route("/health/live", health.live),
         Route("/health/ready", health.ready),
+        Route("/health/detailed", health.detailed),
+        Route("/metrics", Scrape(settings, metrics, siblings).answer),
         Route("/.well-known/jwks.json", keys),
         *(page.routes() if page else ()),
         *transport.routes(),
@@ -81,7 +109,17 @@ def make_web(app: App) -> Web:
                 max_age=600,
             )
         )
-    return Web(Starlette(routes=routes, middleware=middleware), transport)
+    asgi: ASGIApp = Starlette(routes=routes, middleware=middleware)
+    if watch.tracing is not None:
+        asgi = watch.tracing.around(asgi)
+    return Web(asgi, transport, health, metrics, watch)
+
+
+def _trusted(settings: Settings, executor: Executor) -> TrustedDocuments | None:
+    if settings.trusted_documents is None:
+        return None
+    only = settings.environment == "production"
+    return trusted_documents(settings.trusted_documents, executor, only=only)
 
 
 def _document_limits(settings: Settings) -> DocumentLimits:

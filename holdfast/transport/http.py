@@ -28,6 +28,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from domain.errors import Denial
 from domain.viewer import Viewer
 from holdfast.transport.accept import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, Accepted, accepted, is_json
+from holdfast.transport.patience import Patience
 from holdfast.transport.request import (
     Malformed,
     Parameters,
@@ -41,7 +42,7 @@ from holdfast.transport.request import (
 )
 from holdfast.transport.sse import EventStreams
 from schema.documents import DocumentRejected
-from schema.errors import denied, internal
+from schema.errors import WireError, denied, internal
 from schema.executor import Prepared, Result
 
 Page = Callable[[Request], Awaitable[Response]]
@@ -66,6 +67,7 @@ class HttpEndpoint:
         self._ports = ports
         self._streams = streams
         self._page = page
+        self._deadlines = Patience(ports.limits.operation)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -82,6 +84,8 @@ class HttpEndpoint:
         except ClientDisconnect:
             return
         except Exception as error:
+            if isinstance(error, Malformed):
+                self._ports.refused[error.code] += 1
             answer = _refused(error, request_id, accept.single or JSON)
         if answer is not None:
             with suppress(ClientDisconnect):
@@ -102,7 +106,7 @@ class HttpEndpoint:
             if accept.single is None:
                 await self._streams.refuse(rejected.errors, request_id, send)
                 return None
-            return _told({"errors": rejected.errors}, accept.single)
+            return _not_run(rejected.errors, accept.single)
         _refuse_unsafe_get(request.method, prepared)
         if accept.single is None or accept.stream_preferred or prepared.kind is OperationType.SUBSCRIPTION:
             if not accept.stream:
@@ -110,8 +114,9 @@ class HttpEndpoint:
                 raise Malformed(message, 406, "NOT_ACCEPTABLE")
             await self._streams.serve(prepared, parameters, viewer, request.scope, request.receive, send)
             return None
-        result = await self._run(prepared, parameters, viewer, request)
-        return _told(result, accept.single)
+        if prepared.kind is OperationType.MUTATION:
+            return await self._mutate(prepared, parameters, viewer, accept.single, send)
+        return _told(await self._query(prepared, parameters, viewer, request), prepared, accept.single)
 
     async def _parameters(self, request: Request) -> Parameters:
         if request.method == "GET":
@@ -125,26 +130,33 @@ class HttpEndpoint:
         body = await _body(request, self._ports.limits.body)
         return Parameters.of(decode(body, self._ports.limits.json_depth))
 
-    async def _run(
+    async def _query(
         self, prepared: Prepared, parameters: Parameters, viewer: Viewer, request: Request
     ) -> Result:
+        leaving = asyncio.create_task(_disconnected(request))
+        try:
+            return await self._ports.run_query(prepared, parameters.variables, viewer, leaving)
+        finally:
+            leaving.cancel()
+
+    async def _mutate(
+        self, prepared: Prepared, parameters: Parameters, viewer: Viewer, media: str, send: Send
+    ) -> Answer | None:
+        """The answer of a mutation; None when it took so long that its caller was told so meanwhile."""
+        late: list[asyncio.Task[None]] = []
+
+        def tell_late() -> None:
+            answer = _refused(self._ports.timed_out(prepared), viewer.request_id, media)
+            late.append(asyncio.create_task(_respond(send, answer, viewer.request_id)))
+
+        # Here, and not in a task of its own, which would cost a twentieth of a reservation.
         running = self._ports.executor.execute(
             prepared, parameters.variables, self._ports.make_context(viewer)
         )
-        if prepared.kind is OperationType.MUTATION:
-            return await running
-        work = asyncio.create_task(running)
-        leaving = asyncio.create_task(_disconnected(request))
-        try:
-            await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise ClientDisconnect
-            return work.result()
-        finally:
-            leaving.cancel()
-            if work.cancel():
-                with suppress(asyncio.CancelledError):
-                    await work
+        result = await self._deadlines.within(running, tell_late)
+        for telling in late:
+            await telling
+        return None if late else _told(result, prepared, media)
 
 
 def _refused(error: Exception, request_id: str, media: str) -> Answer:
@@ -162,8 +174,13 @@ def _refused(error: Exception, request_id: str, media: str) -> Answer:
     return Answer({"errors": [internal(request_id)]}, media, 500)
 
 
-def _told(result: Result, media: str) -> Answer:
+def _told(result: Result, prepared: Prepared, media: str) -> Answer:
+    result["extensions"] = prepared.extensions
     return Answer(result, media, 200 if "data" in result or media == JSON else 400)
+
+
+def _not_run(errors: list[WireError], media: str) -> Answer:
+    return Answer({"errors": errors}, media, 200 if media == JSON else 400)
 
 
 async def _respond(send: Send, answer: Answer, request_id: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 class Patience:
@@ -18,8 +21,8 @@ class Patience:
         self._waiting: dict[object, tuple[float, Callable[[], None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def within(self, sending: Awaitable[None], give_up: Callable[[], None]) -> None:
-        """Await ``sending``; call ``give_up``, which must make it end, when it takes too long.
+    async def within(self, sending: Awaitable[Result], give_up: Callable[[], None]) -> Result:
+        """Await ``sending``; call ``give_up``, once, when it takes too long.
 
         Too long is ``seconds``, or up to a quarter more.
         """
@@ -29,7 +32,7 @@ class Patience:
         if self._timer is None:
             self._timer = loop.call_later(self.seconds / 4, self._look)
         try:
-            await sending
+            return await sending
         finally:
             self._waiting.pop(ticket, None)
 

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -17,11 +18,13 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
 
-from domain.errors import Denial, RateLimited, Unauthenticated
+from domain.errors import Denial, RateLimited, TimedOut, Unauthenticated
 from domain.rates import Rates
 from domain.viewer import Viewer
 from holdfast.transport.trusted import TrustedDocuments
-from schema.errors import WireError, internal
+from schema.documents import DocumentRejected
+from schema.documents import DocumentRejected
+from schema.errors import WireError, denied, internal
 from schema.executor import Executor, OperationContext, Prepared, Result, Variables
 from schema.sharing import Shared
 
@@ -53,6 +56,7 @@ class Limits:
     """Sizes in bytes, times in seconds."""
 
     body: int = 256 * 1024
+    operation: float = 10
     message: int = 256 * 1024
     json_depth: int = 64
     operations_per_socket: int = 100
@@ -151,12 +155,17 @@ class Ports:
 
     def prepare(self, parameters: Parameters, viewer: Viewer) -> Prepared:
         """Parse, validate and pick the operation. Raises DocumentRejected."""
-        return self.executor.prepare(
-            self.trusted.text(parameters.query, parameters.document_id),
-            parameters.operation_name,
-            variables=parameters.variables,
-            allow_introspection=self.may_introspect(viewer),
-        )
+        try:
+            try:
+            return self.executor.prepare(
+                self.trusted.text(parameters.query, parameters.document_id),
+                parameters.operation_name,
+                variables=parameters.variables,
+                allow_introspection=self.may_introspect(viewer),
+            )
+        except DocumentRejected as rejected:
+            self.refused[rejected.errors[0]["extensions"]["code"]] += 1
+            raise
 
     def results(
         self, prepared: Prepared, variables: Variables, viewer: Viewer, place: Any = None
@@ -166,27 +175,71 @@ class Ports:
         ``place`` is where a subscription goes on that has been told a ``Shared`` already. A mutation whose reader goes
         away runs to its end all the same.
         """
-        context = self.make_context(viewer)
         if prepared.kind is OperationType.SUBSCRIPTION:
+            context = self.make_context(viewer)
             context.place = place
             return self.executor.follow(prepared, variables, context)
-        return self._result(prepared, self.executor.execute(prepared, variables, context))
+        return self._result(prepared, variables, viewer)
 
     async def mutations_finished(self) -> None:
         """Wait for the mutations that outlived their reader."""
         while self._mutations:
             await asyncio.wait(self._mutations)
 
-    async def _result(
-        self, prepared: Prepared, running: Coroutine[Any, Any, Result]
-    ) -> AsyncGenerator[Result | Shared[Result], None]:
+    async def run_query(
+        self, prepared: Prepared, variables: Variables, viewer: Viewer, *leaving: asyncio.Future[None]
+    ) -> Result:
+        """The result of a query, which ends when this does.
+
+        Raises TimedOut, and ClientDisconnect when ``leaving`` is done before.
+        """
+        work = asyncio.create_task(self.executor.execute(prepared, variables, self.make_context(viewer)))
+        try:
+            either: set[asyncio.Future[Any]] = {work, *leaving}
+            await asyncio.wait(either, timeout=self.limits.operation, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+        finally:
+            if work.cancel():
+                with suppress(asyncio.CancelledError):
+                    await work
+        if any(future.done() for future in leaving):
+            raise ClientDisconnect
+        raise self.timed_out(prepared)
+
+    def timed_out(self, prepared: Prepared) -> TimedOut:
+        """What a caller is told whose operation took too long."""
+        self.refused[TimedOut.code] += 1
+        took = f"This {prepared.kind.value} took longer than {self.limits.operation:g} s"
         if prepared.kind is OperationType.MUTATION:
-            task = asyncio.create_task(running)
-            self._mutations.add(task)
-            task.add_done_callback(self._mutations.discard)
-            yield await asyncio.shield(task)
+            return TimedOut(
+                f"{took} and goes on: send it again with the same idempotencyKey to learn what became of it."
+            )
+        return TimedOut(f"{took} and was ended: ask for less, or again later.")
+
+    async def _result(
+        self, prepared: Prepared, variables: Variables, viewer: Viewer
+    ) -> AsyncGenerator[Result | Shared[Result], None]:
+        try:
+            if prepared.kind is OperationType.MUTATION:
+                result = await self._run_mutation(prepared, variables, viewer)
+            else:
+                result = await self.run_query(prepared, variables, viewer)
+        except TimedOut as late:
+            yield {"errors": [denied(late)]}
         else:
-            yield await running
+            result["extensions"] = prepared.extensions
+            yield result
+
+    async def _run_mutation(self, prepared: Prepared, variables: Variables, viewer: Viewer) -> Result:
+        """The result of a mutation, which runs to its end whether anybody waits for it or not. Raises TimedOut."""
+        work = asyncio.create_task(self.executor.execute(prepared, variables, self.make_context(viewer)))
+        self._mutations.add(work)
+        work.add_done_callback(self._mutations.discard)
+        await asyncio.wait({work}, timeout=self.limits.operation)
+        if work.done():
+            return work.result()
+        raise self.timed_out(prepared)
 
 
 def decode(text: bytes | str, depth: int) -> object:
@@ -258,7 +311,13 @@ def status_of(denial: Denial) -> int:
 
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
+_STATUS = {
+    "UNAUTHENTICATED": 401,
+    "FORBIDDEN": 403,
+    "RATE_LIMITED": 429,
+    "UNAVAILABLE": 503,
+    "TIMED_OUT": 504,
+}
 
 
 def _nothing() -> None:

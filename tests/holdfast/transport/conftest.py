@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from domain.rates import Rates
 from domain.viewer import Viewer
 from holdfast.transport import Limits, Transport
 from holdfast.transport.http_protocol import HttpProtocol
@@ -56,7 +57,12 @@ def _signed_in(viewer: Viewer) -> bool:
 
 
 @asynccontextmanager
-async def serving(may_introspect: Callable[[Viewer], bool] = _signed_in) -> AsyncIterator[Site]:
+async def serving(
+    may_introspect: Callable[[Viewer], bool] = _signed_in,
+    *,
+    limits: Limits = LIMITS,
+    rates: Rates | None = None,
+) -> AsyncIterator[Site]:
     house, sessions, tokens = House(), Sessions(), Tokens()
     transport = Transport(
         Executor(toy_schema()),
@@ -66,7 +72,8 @@ async def serving(may_introspect: Callable[[Viewer], bool] = _signed_in) -> Asyn
         may_introspect=may_introspect,
         allowed_origins=["https://friend.example"],
         page=_page,
-        limits=LIMITS,
+        limits=limits,
+        rates=rates,
     )
     config = uvicorn.Config(
         Starlette(routes=transport.routes()),
