@@ -4,35 +4,70 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 
 import structlog
 
 from domain.errors import Unavailable
 from domain.expiry import Expiry
 from domain.housekeeping import Housekeeping
+from domain.ports import Begin, LoopReport
 
 SOON = 1.0
 """Seconds between two looks at most: a hold made meanwhile may be shorter than the next one due."""
 
 HOURLY = 3600.0
+REPORTING = 15.0
 AFTER_FAILURE = 1.0
+BREATH = 0.05
+"""Seconds between two steps of trimming the log, in which others get the disk."""
 
 log = structlog.get_logger("holdfast.worker")
+
+
+@dataclass(slots=True)
+class Loop:
+    """One loop: what it repeats, how often it ran and failed, and when last (by ``monotonic``)."""
+
+    name: str
+    step: Callable[[], Awaitable[float]]
+    runs: int = 0
+    failures: int = 0
+    ran: float | None = None
+    failed: float | None = None
+    error: str | None = None
+
+    def report(self) -> LoopReport:
+        """What others may know of it."""
+        now = monotonic()
+        ran, failed = (None if at is None else now - at for at in (self.ran, self.failed))
+        return LoopReport(self.name, ran, failed, self.error)
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
     """Ends what has run out, and clears away what is old. Any number of workers may run side by side."""
 
+    begin: Begin
     expiry: Expiry
     housekeeping: Housekeeping
+    loops: list[Loop] = field(init=False)
+
+    def __post_init__(self) -> None:
+        loops = [
+            Loop("expiry", self._expire),
+            Loop("housekeeping", self._keep_house),
+            Loop("retention", self._trim),
+        ]
+        object.__setattr__(self, "loops", loops)
 
     async def run(self) -> None:
         """Run all loops until cancelled."""
-        async with asyncio.TaskGroup() as loops:
-            loops.create_task(_for_ever("expiry", self._expire))
-            loops.create_task(_for_ever("housekeeping", self._keep_house))
+        async with asyncio.TaskGroup() as running:
+            for loop in self.loops:
+                running.create_task(_for_ever(loop))
+            running.create_task(_for_ever(Loop("report", self._report)))
 
     async def _expire(self) -> float:
         ended = await self.expiry.sweep()
@@ -46,19 +81,32 @@ class Worker:
         dropped = await self.housekeeping.sweep()
         return 0 if dropped else HOURLY
 
+    async def _trim(self) -> float:
+        dropped = await self.housekeeping.trim()
+        return BREATH if dropped else HOURLY
 
-async def _for_ever(name: str, step: Callable[[], Awaitable[float]]) -> None:
+    async def _report(self) -> float:
+        """Tell the other processes that the loops run: an operator asks a server, which may run none."""
+        async with self.begin(None) as tx:
+            await tx.upkeep.note([loop.report() for loop in self.loops])
+        return REPORTING
+
+
+async def _for_ever(loop: Loop) -> None:
     """Repeat a step; each says how many seconds to wait for the next. A failing one is told once and tried again."""
     failing = False
     while True:
         try:
-            pause = await step()
+            pause = await loop.step()
             if failing:
-                log.info("loop.recovered", loop=name)
+                log.info("loop.recovered", loop=loop.name)
             failing = False
         except Exception as error:  # a loop that ended would leave its work undone for ever
+            loop.failures, loop.failed, loop.error = loop.failures + 1, monotonic(), type(error).__name__
             if not failing:
                 told = log.warning if isinstance(error, Unavailable) else log.exception
-                told("loop.failed", loop=name, error=type(error).__name__)
+                told("loop.failed", loop=loop.name, error=loop.error)
             failing, pause = True, AFTER_FAILURE
+        else:
+            loop.runs, loop.ran = loop.runs + 1, monotonic()
         await asyncio.sleep(pause)

@@ -14,16 +14,20 @@ from holdfast.settings import Settings
 from holdfast.transport.http_protocol import HttpProtocol
 from holdfast.transport.server import Server
 from holdfast.transport.socket_protocol import SocketProtocol
-from holdfast.web import make_web
+from holdfast.web import Web, make_web
 from holdfast.wiring import App, wire
 
 
 async def serve_alone(app: App, listening: socket.socket, ready: Callable[[], None]) -> None:
     """Serve until SIGINT or SIGTERM; ``ready`` is called when nothing more can go wrong."""
-    server = _server(app, alone=True)
-    async with _beside(*([app.worker.run()] if app.settings.works_inline else ())):
-        ready()
-        await server.serve(sockets=[listening])
+    web = make_web(app)
+    server = _server(app, web, alone=True)
+    try:
+        async with _beside(*([app.worker.run()] if app.settings.works_inline else ())):
+            ready()
+            await server.serve(sockets=[listening])
+    finally:
+        await web.watch.close()
 
 
 async def serve_part(settings: Settings, dsn: str, part: Part) -> None:
@@ -31,7 +35,8 @@ async def serve_part(settings: Settings, dsn: str, part: Part) -> None:
     line = await Line.open(part.line)
     try:
         async with wire(settings, dsn) as app:
-            server = _server(app, alone=False)
+            web = make_web(app)
+            server = _server(app, web, alone=False)
 
             def stop() -> None:
                 server.should_exit = True
@@ -39,14 +44,17 @@ async def serve_part(settings: Settings, dsn: str, part: Part) -> None:
             tasks: list[Coroutine[object, object, None]] = [line.beat(), line.obey(server.retire, stop)]
             if settings.works_inline and part.number == 1:
                 tasks.append(app.worker.run())
-            async with _beside(*tasks):
-                await server.serve(sockets=[socket.socket(fileno=part.listening)])
+            try:
+                async with _beside(*tasks):
+                    await server.serve(sockets=[socket.socket(fileno=part.listening)])
+            finally:
+                await web.watch.close()
     finally:
         line.close()
 
 
-def _server(app: App, *, alone: bool) -> Server:
-    settings, web = app.settings, make_web(app)
+def _server(app: App, web: Web, *, alone: bool) -> Server:
+    settings = app.settings
     config = uvicorn.Config(
         web.asgi,
         http=HttpProtocol,
