@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 import psutil
 
+from bench.cpu import used
 from holdfast.postgres import EmbeddedPostgres
 
 Result = TypeVar("Result")
@@ -83,19 +84,16 @@ class Cluster:
     def cpu(self) -> float:
         """Seconds of CPU that the server has used up to now, those of ended backends with them."""
         process = psutil.Process(self._pid())
-        total = _spent(process.cpu_times(), ended=True)
+        times = process.cpu_times()
+        total = used(process.pid) + times.children_user + times.children_system
         for child in process.children():
-            with suppress(psutil.NoSuchProcess):
-                total += _spent(child.cpu_times(), ended=False)
-        return total
+            with suppress(OSError, psutil.NoSuchProcess):  # it has ended meanwhile
+                total += used(child.pid)
+        return float(total)
 
     def _pid(self) -> int:
         home = (self.postgres.data_dir / "postgres").resolve()
         return int((home / "cluster/postmaster.pid").read_text().split()[0])
-
-
-def _spent(times: Any, *, ended: bool) -> float:
-    return float(times.user + times.system + (times.children_user + times.children_system if ended else 0))
 
 
 @contextmanager

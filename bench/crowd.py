@@ -7,7 +7,6 @@ loopback addresses, a thousand from each: as many people do not share one.
 from __future__ import annotations
 
 import gc
-import resource
 import selectors
 import socket
 import subprocess
@@ -284,8 +283,6 @@ def watchers(watching: Watching) -> Iterator[Watchers]:
 def serve(handle: int) -> None:
     """Do what is asked through this socket until nobody is there to ask."""
     control = Connection(handle)
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with suppress(EOFError):
         crowd = Crowd(control.recv())
         while True:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -74,7 +74,7 @@ class Buyers:
 
     folder: Path
     count: int = BUYERS
-    _key: object = field(default_factory=lambda: generate_private_key(65537, 2048), repr=False)
+    _key: RSAPrivateKey = field(default_factory=lambda: generate_private_key(65537, 2048), repr=False)
 
     @property
     def private_key(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,9 +28,10 @@ class Scale:
     changes: int = 30
     idle: int = 2_000
     starts: int = 5
+    repetitions: int = 12
 
 
-TINY = Scale(rounds=1, seconds=0.2, warm_up=0.1, watchers=(20,), changes=3, idle=50, starts=1)
+TINY = Scale(rounds=1, seconds=0.2, warm_up=0.1, watchers=(20,), changes=3, idle=50, starts=1, repetitions=1)
 """Enough to see that all of it still works; its figures mean nothing."""
 
 
@@ -101,3 +103,9 @@ class Run:
 def say(what: str) -> None:
     """Tell how far it is."""
     print(f"{time.strftime('%H:%M:%S')}  {what}", file=sys.stderr, flush=True)
+
+
+def raise_limit() -> None:
+    """Let us, and whom we start, have as many sockets as the machine allows."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -21,6 +21,7 @@ import orjson
 import psutil
 
 from bench.cluster import Cluster
+from bench.cpu import used_by_family
 from bench.data import Buyers
 from bench.documents import FIRST
 from bench.wire import answer_length, post
@@ -110,9 +111,7 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds of CPU, its children's among them."""
-        family = [self._seen, *self._seen.children(recursive=True)]
-        times = [process.cpu_times() for process in family]
-        return float(sum(each.user + each.system for each in times))
+        return used_by_family(self._process.pid)
 
     def rss(self) -> int:
         """Bytes of memory that are its own or shared, its children's among them."""

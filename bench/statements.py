@@ -94,6 +94,15 @@ class Cost:
         for figures in (self.statements, self.trips, self.cpu, self.time):
             figures.clear()
 
+    def figures(self) -> dict[str, float]:
+        """What stands in its row."""
+        return {
+            "statements": max(self.statements),
+            "round trips": max(self.trips),
+            "CPU us": round(statistics.median(self.cpu) * 1e6, 1),
+            "time ms": round(statistics.median(self.time) * 1e3, 2),
+        }
+
     def row(self) -> str:
         cpu, took = statistics.median(self.cpu) * 1e6, statistics.median(self.time) * 1e3
         counts = f"{_one(self.statements):>10} | {_one(self.trips):>11}"
@@ -144,12 +153,21 @@ class Bench:
 async def main() -> None:
     """Measure and print."""
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else REPETITIONS
+    print("| request                            | statements | round trips | CPU in us |  time ms |")
+    print("|------------------------------------|-----------:|------------:|----------:|---------:|")
+    for cost in await measured(repetitions):
+        print(cost.row())
+
+
+async def measured(repetitions: int) -> list[Cost]:
+    """Every request."""
     async with bench() as made:
-        print("| request                            | statements | round trips | CPU in us |  time ms |")
-        print("|------------------------------------|-----------:|------------:|----------:|---------:|")
-        for measure in (trade, reading, signing_in):
-            for cost in await measure(made, repetitions):
-                print(cost.row())
+        return [cost for measure in (trade, reading, signing_in) for cost in await measure(made, repetitions)]
+
+
+def told(repetitions: int) -> list[Cost]:
+    """The same, for a process of its own."""
+    return asyncio.run(measured(repetitions))
 
 
 async def trade(made: Bench, repetitions: int) -> list[Cost]:

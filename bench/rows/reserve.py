@@ -64,9 +64,9 @@ def judged(row: Row, alone: Sequence[Transactions], served: dict[str, list[Round
     return row
 
 
-def reserving(run: Run, width: int, first: int) -> Reserving:
-    """Two seats each, on schedules from ``first`` on, ``width`` at a time."""
-    schedules = [schedule_gid(number) for number in range(first, first + width)]
+def reserving(run: Run, width: int, first: int, stock: int = WIDTH) -> Reserving:
+    """Two seats each, on the ``stock`` schedules from ``first`` on, ``width`` at a time."""
+    schedules = [schedule_gid(number) for number in range(first, first + stock)]
     return Reserving(RESERVE, schedules, pairs(), run.stable.buyers.tokens, width)
 
 
