@@ -23,7 +23,6 @@ from domain.rates import Rates
 from domain.viewer import Viewer
 from holdfast.transport.trusted import TrustedDocuments
 from schema.documents import DocumentRejected
-from schema.documents import DocumentRejected
 from schema.errors import WireError, denied, internal
 from schema.executor import Executor, OperationContext, Prepared, Result, Variables
 from schema.sharing import Shared
@@ -156,7 +155,6 @@ class Ports:
     def prepare(self, parameters: Parameters, viewer: Viewer) -> Prepared:
         """Parse, validate and pick the operation. Raises DocumentRejected."""
         try:
-            try:
             return self.executor.prepare(
                 self.trusted.text(parameters.query, parameters.document_id),
                 parameters.operation_name,
