@@ -38,9 +38,9 @@ WHERE key = $1 AND failures > 0
 
 _ADD = """
 INSERT INTO account (id, email, name, phone, password_hash) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT ((lower(email))) DO NOTHING RETURNING *
+ON CONFLICT (email_key) DO NOTHING RETURNING *
 """
-_BY_EMAIL = "SELECT * FROM account WHERE lower(email) = lower($1)"
+_BY_EMAIL = "SELECT * FROM account_of_address($1)"
 _BY_ID = "SELECT * FROM account WHERE id = $1"
 _BY_ID_LOCKED = "SELECT * FROM account WHERE id = $1 FOR NO KEY UPDATE"
 _SET_PASSWORD = "UPDATE account SET password_hash = $2 WHERE id = $1"  # noqa: S105 - a statement
@@ -55,10 +55,8 @@ ON CONFLICT (account_id, organization_id) DO UPDATE SET role = excluded.role
 """
 _ROLE = "SELECT role FROM membership WHERE account_id = $1 AND organization_id = $2"
 
-_OPEN_SESSION = """
-WITH opened AS (INSERT INTO session (id, account_id, expires_at) VALUES ($1, $2, now() + $4::interval))
-INSERT INTO refresh_token (hash, session_id) VALUES ($3, $1)
-"""
+_OPEN_SESSION = "INSERT INTO session (id, account_id, expires_at) VALUES ($1, $2, now() + $3::interval)"
+_FIRST_TOKEN = "INSERT INTO refresh_token (hash, session_id) VALUES ($1, $2)"  # noqa: S105 - a statement
 # First the lock, then a look: what one statement reads of the tokens is older than the lock it waited for.
 _LOCK_SESSION_OF = """
 SELECT FROM session WHERE id = (SELECT session_id FROM refresh_token WHERE hash = $1) FOR NO KEY UPDATE
@@ -75,9 +73,7 @@ WITH void AS (UPDATE refresh_token SET used_at = $4 WHERE session_id = $1 AND us
      prolonged AS (UPDATE session SET expires_at = $5 WHERE id = $1)
 INSERT INTO refresh_token (hash, session_id, parent, issued_at) VALUES ($3, $1, $2, $4)
 """
-_SESSION_OF = """
-SELECT s.id, s.account_id FROM refresh_token t JOIN session s ON s.id = t.session_id WHERE t.hash = $1
-"""
+_SESSION_OF = "SELECT * FROM session_of_token($1)"
 _END = """
 UPDATE session SET ended_at = clock_timestamp(), ended_reason = $2
 WHERE id IN (SELECT id FROM session WHERE {which} AND ended_at IS NULL ORDER BY id FOR NO KEY UPDATE)
@@ -175,7 +171,8 @@ class Accounts:
         self, session_id: UUID, account_id: UUID, refresh_hash: bytes, life: timedelta
     ) -> None:
         """Write a session with its first refresh token."""
-        await self._connection.execute(_OPEN_SESSION, session_id, account_id, refresh_hash, life)
+        await self._connection.execute(_OPEN_SESSION, session_id, account_id, life)
+        await self._connection.execute(_FIRST_TOKEN, refresh_hash, session_id)
 
     async def show(self, refresh_hash: bytes) -> ShownToken | None:
         """A refresh token, its session locked."""
@@ -189,8 +186,8 @@ class Accounts:
 
     async def session_of(self, refresh_hash: bytes) -> tuple[UUID, UUID] | None:
         """The ids of the session and the account behind a refresh token."""
-        row = await self._connection.fetchrow(_SESSION_OF, refresh_hash)
-        return (row["id"], row["account_id"]) if row else None
+        row: Any = await self._connection.fetchrow(_SESSION_OF, refresh_hash)
+        return (row["id"], row["account_id"]) if row["id"] else None
 
     async def end_session(self, session_id: UUID, reason: EndReason) -> Sequence[EndedSession]:
         """End one session, unless it has ended."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
 import orjson
+
+from db.caller import ROLE
+from db.statements import Counting
 
 Connection = asyncpg.pool.PoolConnectionProxy
 Pool = asyncpg.Pool
@@ -34,7 +37,7 @@ class PoolSize:
     most: int = 10
 
 
-class Kept(asyncpg.Connection):
+class Kept(Counting):
     """Goes back to the pool as it is, which saves a round trip a use.
 
     Nothing may be set for longer than a transaction: no SET, no LISTEN, no advisory lock of a session, no open cursor.
@@ -46,15 +49,20 @@ class Kept(asyncpg.Connection):
 
 
 @asynccontextmanager
-async def open_pool(dsn: str, size: PoolSize) -> AsyncIterator[Pool]:
-    """The pool, closed on the way out: within 2 s, by force if a connection does not come back."""
+async def open_pool(
+    dsn: str, size: PoolSize, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Pool]:
+    """The pool, closed on the way out: within 2 s, by force if a connection does not come back.
+
+    Every connection works as the role that owns nothing, whoever the DSN logs in. ``settings`` add to ``SESSION``.
+    """
     pool = await asyncpg.create_pool(
         dsn,
         min_size=size.least,
         max_size=size.most,
-        init=_prepare,
+        init=prepare,
         connection_class=Kept,
-        server_settings=SESSION,
+        server_settings={**SESSION, "role": ROLE, **(settings or {})},
         command_timeout=35,
         timeout=5,
         max_inactive_connection_lifetime=300,
@@ -68,7 +76,8 @@ async def open_pool(dsn: str, size: PoolSize) -> AsyncIterator[Pool]:
             pool.terminate()
 
 
-async def _prepare(connection: asyncpg.Connection) -> None:
+async def prepare(connection: asyncpg.Connection) -> None:
+    """What each connection is taught when it is opened: JSON as values."""
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",

@@ -7,7 +7,10 @@ from domain.ports import UsedKey
 
 # A lock that is no row: a row written here would give the transaction its number before it has the schedule's lock,
 # and the log, which is in the order of those numbers, would have a schedule's second step before its first.
-_CLAIM = "SELECT pg_advisory_xact_lock(hashtextextended(encode($1, 'hex') || $2, 1))"
+_CLAIM = """
+SELECT pg_advisory_xact_lock(hashtextextended(encode($1, 'hex') || $2, 1)),
+  set_config('holdfast.scopes', encode($1, 'hex'), true)
+"""
 _USED = """
 SELECT operation, fingerprint, outcome FROM idempotency_key
 WHERE scope = $1 AND key = $2 AND created_at >= now() - interval '24 hours'

@@ -106,6 +106,7 @@ BOOKING_COLUMNS = """b.id, b.reference, b.status, b.schedule_id, b.organization_
   b.cancelled_at, b.external_reference, b.version"""
 
 _BOOKING = f"SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.id = $1"
+_RESERVATION_BEHIND = "SELECT reservation_of_booking($1)"
 _BOOKING_OF = f"SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.reservation_id = $1"
 
 _CANCEL = f"""
@@ -265,6 +266,11 @@ class Ledger:
         """A booking as it is now."""
         row = await self._connection.fetchrow(_BOOKING, booking_id)
         return booking(row) if row else None
+
+    async def reservation_behind(self, booking_id: UUID) -> UUID | None:
+        """The id of the reservation that became a booking."""
+        found: UUID | None = await self._connection.fetchval(_RESERVATION_BEHIND, booking_id)
+        return found
 
     async def booking_of(self, reservation_id: UUID) -> Booking | None:
         """The booking a reservation became."""

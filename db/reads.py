@@ -1,8 +1,8 @@
-"""What is only read. Each method is one statement, and waits a moment for a database that is away."""
+"""What everybody may read. Each method is one statement, and waits a moment for a database that is away."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import inf
 from typing import Any, TypeVar
@@ -13,12 +13,9 @@ import asyncpg
 from db import rows
 from db.engine import Pool
 from db.layouts import Layouts
-from db.ledger import BOOKING_COLUMNS, RESERVATION_COLUMNS
-from db.log import COLUMNS as EVENT_COLUMNS
-from db.log import logged, page_of
 from db.patience import PATIENCE, patiently
-from db.search import Query, schedule_query
-from domain.access import Role
+from db.rows import page
+from db.search import schedule_query
 from domain.catalogue import (
     BookingMode,
     Offering,
@@ -28,10 +25,7 @@ from domain.catalogue import (
     Schedule,
     ScheduleSearch,
 )
-from domain.events import LoggedEvent, Position
-from domain.feed import Audience
-from domain.ledger import Booking, Reservation, ReservationStatus
-from domain.reads import Board, BookingSearch, Key, Page, ReservationSearch
+from domain.reads import Board, Key, Page
 from domain.seats import Allocation, SeatLayout, SeatStatus
 
 Item = TypeVar("Item")
@@ -65,17 +59,7 @@ _RESOURCES = """
 SELECT * FROM resource WHERE ($2::uuid IS NULL OR id > $2) AND ($3::uuid IS NULL OR organization_id = $3)
   AND ($4::text IS NULL OR kind = $4) ORDER BY id LIMIT $1
 """
-_EVENT = f"SELECT {EVENT_COLUMNS} FROM event WHERE xid = $1::text::xid8 AND id = $2"
-_OWN_SEATS = """
-SELECT a.schedule_id, a.seat FROM allocation a
-JOIN reservation r ON r.id = a.reservation_id LEFT JOIN booking b ON b.id = a.booking_id
-WHERE a.schedule_id = ANY ($2::uuid[]) AND $1::uuid IN (r.account_id, b.account_id)
-"""
-_ROLES = "SELECT organization_id, role FROM membership WHERE account_id = $1 ORDER BY organization_id"
 _PROVIDED = "SELECT id FROM resource WHERE provider_id = $1 AND organization_id = $2 ORDER BY id"
-_BY_REFERENCE = f"""
-SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.reference = $1 AND lower(b.contact_email) = lower($2)
-"""
 
 
 class Reads:
@@ -98,71 +82,27 @@ class Reads:
     async def organizations(self, first: int, after: Key | None) -> Page[Organization]:
         """All organizations, by name."""
         found = await self._fetch(_ORGANIZATIONS, first + 1, *(after or (None, None)))
-        return _page(found, first, rows.organization, lambda row: (row["name"], row["id"]))
+        return page(found, first, rows.organization, lambda row: (row["name"], row["id"]))
 
     async def offerings(
         self, first: int, after: Key | None, organization_id: UUID | None, mode: BookingMode | None
     ) -> Page[Offering]:
         """Offerings in the order they were made."""
         found = await self._fetch(_OFFERINGS, first + 1, *(after or (None,)), organization_id, mode)
-        return _page(found, first, rows.offering, lambda row: (row["id"],))
+        return page(found, first, rows.offering, lambda row: (row["id"],))
 
     async def resources(
         self, first: int, after: Key | None, organization_id: UUID | None, kind: ResourceKind | None
     ) -> Page[Resource]:
         """Resources in the order they were made."""
         found = await self._fetch(_RESOURCES, first + 1, *(after or (None,)), organization_id, kind)
-        return _page(found, first, rows.resource, lambda row: (row["id"],))
+        return page(found, first, rows.resource, lambda row: (row["id"],))
 
     async def schedules(self, first: int, after: Key | None, search: ScheduleSearch) -> Page[Schedule]:
         """Schedules that fit, by start."""
         query = schedule_query(search, after, first + 1)
         found = await self._fetch(query.text, *query.values)
-        return _page(found, first, rows.schedule, lambda row: (row["starts_at"], row["id"]))
-
-    async def reservations(
-        self, first: int, after: Key | None, search: ReservationSearch
-    ) -> Page[Reservation]:
-        """Reservations that fit, newest first."""
-        query = Query(f"SELECT {RESERVATION_COLUMNS} FROM reservation r")
-        query.where("r.account_id = {}", search.account_id)
-        query.where("r.organization_id = {}", search.organization_id)
-        if search.status is ReservationStatus.ACTIVE:
-            query.where("r.status = 'ACTIVE' AND r.expires_at > clock_timestamp()")
-        elif search.status is ReservationStatus.EXPIRED:
-            query.where(
-                "(r.status = 'EXPIRED' OR (r.status = 'ACTIVE' AND r.expires_at <= clock_timestamp()))"
-            )
-        else:
-            query.where("r.status = {}", search.status)
-        if after is not None:
-            query.where("(r.created_at, r.id) < ({}, {})", *after)
-        query.order("r.created_at DESC, r.id DESC", first + 1)
-        found = await self._fetch(query.text, *query.values)
-        return _page(found, first, rows.reservation, lambda row: (row["created_at"], row["id"]))
-
-    async def bookings(self, first: int, after: Key | None, search: BookingSearch) -> Page[Booking]:
-        """Bookings that fit, newest first."""
-        query = Query(f"SELECT {BOOKING_COLUMNS} FROM booking b")
-        if search.provider_id is not None:
-            query.text += " JOIN schedule s ON s.id = b.schedule_id JOIN resource p ON p.id = s.resource_id"
-            query.where("p.provider_id = {}", search.provider_id)
-        query.where("b.account_id = {}", search.account_id)
-        query.where("b.organization_id = {}", search.organization_id)
-        query.where("b.status = ANY ({}::text[])", search.status)
-        query.where("b.created_at >= {}", search.start)
-        query.where("b.created_at < {}", search.end)
-        if after is not None:
-            query.where("(b.created_at, b.id) < ({}, {})", *after)
-        query.order("b.created_at DESC, b.id DESC", first + 1)
-        found = await self._fetch(query.text, *query.values)
-        return _page(found, first, rows.booking, lambda row: (row["created_at"], row["id"]))
-
-    async def events(self, first: int, after: Position | None, audience: Audience) -> Page[LoggedEvent]:
-        """What an audience may read of the log, as far as its order is final."""
-        statement, values = page_of(audience, after or Position(0, 0), None, first + 1)
-        found = await self._fetch(statement, *values)
-        return _page(found, first, logged, lambda row: (int(row["xid"]), row["id"]))
+        return page(found, first, rows.schedule, lambda row: (row["starts_at"], row["id"]))
 
     async def organizations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Organization]:
         """Those that there are."""
@@ -201,38 +141,6 @@ class Reads:
             )
         return taken
 
-    async def reservations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Reservation]:
-        """Those that there are."""
-        statement = f"SELECT {RESERVATION_COLUMNS} FROM reservation r WHERE r.id = ANY ($1::uuid[])"
-        return await self._by_id(statement, ids, rows.reservation)
-
-    async def bookings_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Booking]:
-        """Those that there are."""
-        statement = f"SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.id = ANY ($1::uuid[])"
-        return await self._by_id(statement, ids, rows.booking)
-
-    async def bookings_by_reservation(self, ids: Sequence[UUID]) -> Mapping[UUID, Booking]:
-        """The booking of each reservation that became one."""
-        statement = f"SELECT {BOOKING_COLUMNS} FROM booking b WHERE b.reservation_id = ANY ($1::uuid[])"
-        return await self._by_id(statement, ids, rows.booking, "reservation_id")
-
-    async def booking_by_reference(self, reference: str, email: str) -> Booking | None:
-        """The booking with this normalized reference and contact address."""
-        found = await self._fetch(_BY_REFERENCE, reference, email)
-        return rows.booking(found[0]) if found else None
-
-    async def own_seats(self, account_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, Collection[int]]:
-        """The seats (indexes) that an account holds or booked on each schedule."""
-        own: dict[UUID, set[int]] = {id_: set() for id_ in ids}
-        for row in await self._fetch(_OWN_SEATS, account_id, ids):
-            own[row["schedule_id"]].add(row["seat"])
-        return own
-
-    async def roles(self, account_id: UUID) -> Mapping[UUID, Role]:
-        """An account's role in each organization it is a member of."""
-        found = await self._fetch(_ROLES, account_id)
-        return {row["organization_id"]: Role(row["role"]) for row in found}
-
     async def provided_by(self, account_id: UUID, organization_id: UUID) -> Sequence[UUID]:
         """The resources of an organization behind which this person stands."""
         return [row["id"] for row in await self._fetch(_PROVIDED, account_id, organization_id)]
@@ -245,11 +153,6 @@ class Reads:
         """What a resource runs in [start, end), with the seats."""
         return _board(await self._fetch(_BOARD_OF_RESOURCE, resource_id, start, end))
 
-    async def event_at(self, position: Position) -> LoggedEvent | None:
-        """The event at a place of the log."""
-        found = await self._fetch(_EVENT, str(position.xid), position.id)
-        return logged(found[0]) if found else None
-
     async def _by_id(
         self, statement: str, ids: Sequence[UUID], made: Callable[[Any], Item], key: str = "id"
     ) -> Mapping[UUID, Item]:
@@ -257,12 +160,6 @@ class Reads:
 
     async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
         return await patiently(lambda: self._pool.fetch(statement, *values), self._patience)
-
-
-def _page(
-    found: list[asyncpg.Record], first: int, made: Callable[[Any], Item], key: Callable[[Any], Key]
-) -> Page[Item]:
-    return Page([(key(row), made(row)) for row in found[:first]], len(found) > first)
 
 
 def _board(found: list[asyncpg.Record]) -> Board:

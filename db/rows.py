@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from domain.catalogue import (
     BookingMode,
@@ -17,7 +17,17 @@ from domain.catalogue import (
 from domain.contact import Contact
 from domain.ledger import Booking, BookingStatus, Reservation, ReservationStatus
 from domain.money import Money
+from domain.reads import Key, Page
 from domain.seats import Allocation, SeatStatus
+
+Item = TypeVar("Item")
+
+
+def page(
+    found: Sequence[Any], first: int, made: Callable[[Any], Item], key: Callable[[Any], Key]
+) -> Page[Item]:
+    """Up to ``first`` of the rows found; one more than that says that others follow."""
+    return Page([(key(row), made(row)) for row in found[:first]], len(found) > first)
 
 
 def money(row: Any, name: str) -> Money:

@@ -1,7 +1,8 @@
 """The data model: every table, what one of its rows is, and what the database itself holds true.
 
-The migrations make the tables; this page declares what they come to, and a test compares the two. Only the
-function ``lock_schedule`` stands in the migrations alone. Nothing here runs while a request is served.
+The migrations make the tables; this page, and db/policies.py for who sees which rows, declare what they come to, and a
+test compares the two. Only functions and rights stand in the migrations alone. Nothing here runs while a request is
+served.
 
     who          Organization  Account  Membership  Session  RefreshToken  LoginThrottle
     what         SeatLayout  Resource  Offering  Schedule
@@ -18,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import InstanceOf
-from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallInteger, text
+from sqlalchemy import BigInteger, CheckConstraint, Computed, Identity, Index, SmallInteger, text
 from sqlalchemy import Text as TextType
 from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, ExcludeConstraint, Range
 from sqlmodel import Field, SQLModel
@@ -38,6 +39,7 @@ from db.columns import (
     default,
     one_of,
 )
+from db.policies import declare
 from domain.catalogue import BookingMode, ResourceKind
 from domain.ledger import BookingStatus, ReservationStatus
 
@@ -61,7 +63,7 @@ class Account(SQLModel, table=True):
     """A person who can sign in; their address is theirs alone, however it is capitalised."""
 
     __tablename__ = "account"
-    __table_args__ = (Index("account_email", text("lower(email)"), unique=True),)
+    __table_args__ = (Index("account_email", "email_key", unique=True),)
 
     id: UUID = Field(primary_key=True)
     email: Text
@@ -69,6 +71,7 @@ class Account(SQLModel, table=True):
     phone: TextOrNone
     password_hash: Text
     created_at: CreatedAt
+    email_key: str = Field(sa_type=TextType, sa_column_args=[Computed("lower(email)", persisted=True)])
 
 
 class Membership(SQLModel, table=True):
@@ -410,3 +413,17 @@ class Installation(SQLModel, table=True):
     log_start_xid: int = Field(sa_type=TransactionId, sa_column_kwargs=default("'0'"))
     log_start_id: int = Field(sa_type=BigInteger, sa_column_kwargs=default("0"))
     created_at: CreatedAt
+
+
+class WorkerLoop(SQLModel, table=True):
+    """When one of the worker's loops ran last, and failed last, in whichever process."""
+
+    __tablename__ = "worker_loop"
+
+    name: str = Field(sa_type=TextType, primary_key=True)
+    ran_at: datetime | None
+    failed_at: datetime | None
+    error: TextOrNone
+
+
+declare(SQLModel.metadata)

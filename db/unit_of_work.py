@@ -1,7 +1,7 @@
 """One transaction: one connection, the repositories on it, and the events that commit with it.
 
 ``Database.begin(viewer)`` begins one for a caller, ``begin(None)`` for the system, ``begin(*viewers)`` for callers
-whose requests were gathered; ``Database._begun(viewers)`` is where a connection learns who they are.
+whose requests were gathered; ``db.transaction.begun`` is where a connection learns who they are.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
+from uuid import UUID
 
 import structlog
 
 from db.accounts import Accounts
+from db.caller import SHOW
 from db.catalogue import Catalogue
 from db.engine import Connection, Pool
-from db.failures import GONE, NotApplied, meaning
+from db.failures import NotApplied, meaning
 from db.keys import Keys
 from db.layouts import Layouts
 from db.ledger import Ledger
 from db.log import append
-from db.patience import PATIENCE, patiently
+from db.patience import patiently
+from db.transaction import begun, rolled_back
+from db.upkeep import Upkeep
 from domain.errors import Unavailable
 from domain.events import Event
 from domain.viewer import Viewer
@@ -60,6 +64,15 @@ class UnitOfWork:
         """Idempotency keys."""
         return Keys(self._connection)
 
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """The log's beginning, and the worker's loops."""
+        return Upkeep(self._connection)
+
+    async def show(self, id: UUID) -> None:
+        """Let the caller act for this reservation or account from here on."""
+        await self._connection.execute(SHOW, id)
+
     def emit(self, *events: Event, by: Viewer | None = None) -> None:
         """Write events to the log when the transaction commits; ``by`` says which of several callers did it."""
         actor = by or self._viewers[0]
@@ -80,7 +93,7 @@ class Database:
 
         Raises what the trade refuses with, and Unavailable where the database does not answer or is too busy.
         """
-        connection = await patiently(lambda: self._begun(viewers))
+        connection = await patiently(lambda: begun(self._pool, viewers))
         try:
             work = UnitOfWork(connection, self._layouts, viewers)
             try:
@@ -89,7 +102,7 @@ class Database:
                     await append(connection, work.events)
                 await connection.execute("COMMIT")
             except BaseException:
-                await _roll_back(connection)
+                await rolled_back(connection)
                 raise
         except Exception as error:
             told = meaning(error)
@@ -107,23 +120,3 @@ class Database:
             log.info(
                 "committed", events=[f"{e.type} {e.stream_id} {e.version}" for e, _ in work.events[:LOGGED]]
             )
-
-    async def _begun(self, viewers: Sequence[Viewer | None]) -> Connection:
-        """A connection with a transaction begun on it for these; one that turns out to be dead is dropped."""
-        connection = await self._pool.acquire(timeout=PATIENCE)
-        try:
-            await connection.execute("BEGIN")
-        except BaseException:
-            connection.terminate()
-            await self._pool.release(connection)
-            raise
-        return connection
-
-
-async def _roll_back(connection: Connection) -> None:
-    if connection.is_closed():
-        return
-    try:
-        await connection.execute("ROLLBACK")
-    except GONE:
-        connection.terminate()

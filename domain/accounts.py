@@ -184,9 +184,9 @@ class Accounts:
         async with self.begin(viewer) as tx:
             wait = await _count(tx, self._of_sign_ups(viewer))
         _must_not_wait(wait)
-        password_hash = await self.hasher.hash(registration.password)
-        async with self.begin(viewer) as tx:
-            user = await tx.accounts.add(new_id(), email, name, phone, password_hash)
+        password_hash, id_ = await self.hasher.hash(registration.password), new_id()
+        async with self.begin(viewer.showing(id_)) as tx:
+            user = await tx.accounts.add(id_, email, name, phone, password_hash)
             if user is None:
                 raise CredentialsRefused(
                     "This e-mail address has an account; sign in.", ("email",), reason=RefusalCode.EMAIL_TAKEN
@@ -209,7 +209,7 @@ class Accounts:
             if credential is None or not right:
                 raise _refused("E-mail address or password is wrong.")
             rehash = await self._rehash(credential, password)
-            async with self.begin(viewer) as tx:
+            async with self.begin(viewer.showing(credential.user.id)) as tx:
                 current = await tx.accounts.credential_of(credential.user.id, lock=True)
                 if current == credential:
                     if rehash is not None:
@@ -227,7 +227,7 @@ class Accounts:
         """
         shown_hash, fresh = token_hash(refresh_token), new_refresh_token()
         async with self.begin(viewer) as tx:
-            shown = await tx.accounts.show(shown_hash)
+            shown = await tx.accounts.show(shown_hash) if await _recognised(tx, shown_hash) else None
             use = shown.use(self.limits) if shown else Use.OVER
             ended: Sequence[EndedSession] = ()
             if shown and use is Use.ROTATE:
@@ -295,9 +295,9 @@ class Accounts:
         async with self.begin(viewer) as tx:
             return await tx.accounts.user(viewer.user_id)
 
-    async def memberships(self, user_id: UUID) -> Sequence[Membership]:
-        """Where a user may do what."""
-        async with self.begin(None) as tx:
+    async def memberships(self, viewer: Viewer, user_id: UUID) -> Sequence[Membership]:
+        """Where a user, who is the caller, may do what."""
+        async with self.begin(viewer) as tx:
             return await tx.accounts.memberships(user_id)
 
     async def recall_ended(self) -> None:
@@ -351,13 +351,21 @@ def _must_not_wait(wait: timedelta | None) -> None:
 async def _meant(tx: Transaction, viewer: Viewer, refresh_token: str | None) -> tuple[UUID, UUID]:
     """The session and the account that a logout is about."""
     if refresh_token is not None:
-        found = await tx.accounts.session_of(token_hash(refresh_token))
+        found = await _recognised(tx, token_hash(refresh_token))
         if found is None:
             raise _refused("This refresh token is not one of ours.", ("refreshToken",))
         return found
     if viewer.session_id is None:
         raise Unauthenticated("Send the access token or the refresh token of the session to end.")
     return viewer.session_id, signed_in_user(viewer)
+
+
+async def _recognised(tx: Transaction, refresh_hash: bytes) -> tuple[UUID, UUID] | None:
+    """The session and the account behind a refresh token; from here on its bearer acts for that account."""
+    found = await tx.accounts.session_of(refresh_hash)
+    if found is not None:
+        await tx.show(found[1])
+    return found
 
 
 def _tell(tx: Transaction, ended: Iterable[EndedSession], reason: EndReason) -> None:

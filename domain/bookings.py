@@ -59,6 +59,7 @@ class Bookings:
         async def work(tx: Transaction) -> Booking:
             return await self._book(tx, viewer, request)
 
+        viewer = self.reservations.recognised(viewer, request.reservation)
         return await self.once.run(viewer, "book", request, key, work, found_booking)
 
     async def cancel(self, viewer: Viewer, request: CancelBooking, key: str | None = None) -> Booking:
@@ -69,9 +70,14 @@ class Bookings:
         """
 
         async def work(tx: Transaction) -> Booking:
+            await self._recognise(tx, request)
             return await self._cancel(tx, viewer, request)
 
-        return await self.once.run(viewer, "cancelBooking", request, key, work, found_booking)
+        async def recall(tx: Transaction, id_: UUID) -> Booking:
+            await self._recognise(tx, request)
+            return await found_booking(tx, id_)
+
+        return await self.once.run(viewer, "cancelBooking", request, key, work, recall)
 
     async def _book(self, tx: Transaction, viewer: Viewer, request: Book) -> Booking:
         mine = await self.reservations.mine(tx, viewer, request.reservation, RESERVATION)
@@ -97,6 +103,13 @@ class Bookings:
             booking_event("booking.confirmed", booking, locked.at, terms.resource_id),
         )
         return booking
+
+    async def _recognise(self, tx: Transaction, request: CancelBooking) -> None:
+        """Let a guest act for the reservation behind the booking, whose token they show."""
+        if request.id is not None and request.token is not None:
+            behind = await tx.ledger.reservation_behind(request.id)
+            if behind is not None and self.reservations.guests.admits(request.token, behind):
+                await tx.show(behind)
 
     async def _cancel(self, tx: Transaction, viewer: Viewer, request: CancelBooking) -> Booking:
         reason = checked_optional_text(request.reason, ("reason",))

@@ -147,6 +147,9 @@ class Ledger(Protocol):
     async def booking(self, booking_id: UUID) -> Booking | None:
         """A booking as it is now, or None."""
 
+    async def reservation_behind(self, booking_id: UUID) -> UUID | None:
+        """The id of the reservation that became a booking, whoever asks, or None."""
+
     async def booking_of(self, reservation_id: UUID) -> Booking | None:
         """The booking a reservation became, or None."""
 

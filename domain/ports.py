@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -73,6 +73,29 @@ class IdempotencyKeys(Protocol):
         """Drop up to ``limit`` keys older than 24 hours; how many were dropped."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoopReport:
+    """One of the worker's loops: the seconds since it ran last and since it failed last, and with what error."""
+
+    name: str
+    ran: float | None
+    failed: float | None
+    error: str | None
+
+
+class UpkeepStore(Protocol):
+    """The log's beginning, and what is known of the worker's loops."""
+
+    async def alone(self) -> bool:
+        """Whether no other process keeps house; while this transaction lasts, none will."""
+
+    async def trim(self, keep: timedelta, limit: int) -> int:
+        """Drop up to ``limit`` of the oldest events that are older than ``keep``; how many were dropped."""
+
+    async def note(self, reports: Sequence[LoopReport]) -> None:
+        """Write down when loops ran last."""
+
+
 class Transaction(Protocol):
     """One transaction. Leaving it without an exception commits; events become visible with the change."""
 
@@ -91,6 +114,13 @@ class Transaction(Protocol):
     @property
     def keys(self) -> IdempotencyKeys:
         """Idempotency keys."""
+
+    @property
+    def upkeep(self) -> UpkeepStore:
+        """The log's beginning, and the worker's loops."""
+
+    async def show(self, id: UUID) -> None:
+        """Let the caller act for this reservation or account from here on: it turned out to be theirs."""
 
     def emit(self, *events: Event, by: Viewer | None = None) -> None:
         """Write events to the log with this transaction; ``by`` says which of several callers did it."""

@@ -22,6 +22,7 @@ from domain.events import LoggedEvent, Position
 from domain.feed import Audience
 from domain.ledger import Booking, BookingStatus, Reservation, ReservationStatus
 from domain.seats import Allocation, SeatLayout
+from domain.viewer import Viewer
 
 Item = TypeVar("Item")
 Key = tuple[object, ...]
@@ -66,7 +67,10 @@ class Board:
 
 
 class Reads(Protocol):
-    """Each method is one statement, however many items it gives. ``after`` is a key of an earlier page."""
+    """What everybody may read. Each method is one statement, however many items it gives.
+
+    ``after`` is a key of an earlier page.
+    """
 
     def patient(self) -> Reads:
         """The same, waiting for a database that is away as long as it takes."""
@@ -90,17 +94,6 @@ class Reads(Protocol):
     async def schedules(self, first: int, after: Key | None, search: ScheduleSearch) -> Page[Schedule]:
         """Schedules that fit, by start."""
 
-    async def reservations(
-        self, first: int, after: Key | None, search: ReservationSearch
-    ) -> Page[Reservation]:
-        """Reservations that fit, newest first."""
-
-    async def bookings(self, first: int, after: Key | None, search: BookingSearch) -> Page[Booking]:
-        """Bookings that fit, newest first."""
-
-    async def events(self, first: int, after: Position | None, audience: Audience) -> Page[LoggedEvent]:
-        """What an audience may read of the log, in its order, as far as that is final."""
-
     async def organizations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Organization]:
         """Those that there are."""
 
@@ -119,24 +112,6 @@ class Reads(Protocol):
     async def taken_by_schedule(self, ids: Sequence[UUID]) -> Mapping[UUID, Sequence[Allocation]]:
         """What is not free on each schedule, by the database's clock."""
 
-    async def reservations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Reservation]:
-        """Those that there are."""
-
-    async def bookings_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Booking]:
-        """Those that there are."""
-
-    async def bookings_by_reservation(self, ids: Sequence[UUID]) -> Mapping[UUID, Booking]:
-        """The booking of each reservation that became one."""
-
-    async def booking_by_reference(self, reference: str, email: str) -> Booking | None:
-        """The booking with this normalized reference whose contact has this address, whatever its case."""
-
-    async def own_seats(self, account_id: UUID, ids: Sequence[UUID]) -> Mapping[UUID, Collection[int]]:
-        """The seats (indexes) that an account holds or booked on each schedule."""
-
-    async def roles(self, account_id: UUID) -> Mapping[UUID, Role]:
-        """An account's role in each organization it is a member of."""
-
     async def provided_by(self, account_id: UUID, organization_id: UUID) -> Sequence[UUID]:
         """The resources of an organization behind which this person stands."""
 
@@ -146,5 +121,45 @@ class Reads(Protocol):
     async def board_of_resource(self, resource_id: UUID, start: datetime, end: datetime) -> Board:
         """What a resource runs in [start, end), with the seats."""
 
-    async def event_at(self, position: Position) -> LoggedEvent | None:
+
+class OwnedReads(Protocol):
+    """What has an owner, as far as it is the viewer's to see: the database itself shows them nothing else."""
+
+    def patient(self) -> OwnedReads:
+        """The same, waiting for a database that is away as long as it takes."""
+
+    async def reservations(
+        self, viewer: Viewer, first: int, after: Key | None, search: ReservationSearch
+    ) -> Page[Reservation]:
+        """Reservations that fit, newest first."""
+
+    async def bookings(
+        self, viewer: Viewer, first: int, after: Key | None, search: BookingSearch
+    ) -> Page[Booking]:
+        """Bookings that fit, newest first."""
+
+    async def events(
+        self, viewer: Viewer, first: int, after: Position | None, audience: Audience
+    ) -> Page[LoggedEvent]:
+        """What an audience may read of the log, in its order, as far as that is final."""
+
+    async def reservations_by_id(self, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, Reservation]:
+        """Those that there are."""
+
+    async def bookings_by_id(self, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, Booking]:
+        """Those that there are."""
+
+    async def bookings_by_reservation(self, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, Booking]:
+        """The booking of each reservation that became one."""
+
+    async def booking_by_reference(self, viewer: Viewer, reference: str, email: str) -> Booking | None:
+        """The booking with this normalized reference whose contact has this address, whatever its case and whose."""
+
+    async def own_seats(self, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, Collection[int]]:
+        """The seats (indexes) that the viewer's account holds or booked on each schedule."""
+
+    async def roles(self, viewer: Viewer) -> Mapping[UUID, Role]:
+        """The viewer's role in each organization they are a member of."""
+
+    async def event_at(self, viewer: Viewer, position: Position) -> LoggedEvent | None:
         """The event at a place of the log."""

@@ -90,7 +90,11 @@ class Reservations:
         async def work(tx: Transaction) -> Reservation:
             return await self._reserve(tx, viewer, request)
 
-        return await self.once.run(viewer, "reserve", request, key, work, found_reservation)
+        async def recall(tx: Transaction, id_: UUID) -> Reservation:
+            await tx.show(id_)  # the key is theirs, and so is what it led to
+            return await found_reservation(tx, id_)
+
+        return await self.once.run(viewer, "reserve", request, key, work, recall)
 
     async def extend(self, viewer: Viewer, request: OnReservation, key: str | None = None) -> Reservation:
         """Start the time of an active reservation anew, at most twice.
@@ -102,6 +106,7 @@ class Reservations:
             mine = await self.mine(tx, viewer, request)
             return await self._extend(tx, mine)
 
+        viewer = self.recognised(viewer, request)
         return await self.once.run(viewer, "extendReservation", request, key, work, found_reservation)
 
     async def release(self, viewer: Viewer, request: OnReservation, key: str | None = None) -> Reservation:
@@ -114,6 +119,7 @@ class Reservations:
             mine = await self.mine(tx, viewer, request)
             return await _release(tx, mine)
 
+        viewer = self.recognised(viewer, request)
         return await self.once.run(viewer, "releaseReservation", request, key, work, found_reservation)
 
     async def force_release(
@@ -143,6 +149,12 @@ class Reservations:
         if found is None or not self.owned(viewer, request.token, found):
             raise no_such_reservation(path)
         return found
+
+    def recognised(self, viewer: Viewer, request: OnReservation) -> Viewer:
+        """The caller, who acts for the reservation if they show its token."""
+        if request.id is None or not self.guests.admits(request.token, request.id):
+            return viewer
+        return viewer.showing(request.id)
 
     def owned(self, viewer: Viewer, token: str | None, reservation: Reservation) -> bool:
         """Whether the caller is the account that reserved, or shows the reservation's token."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -13,6 +14,7 @@ class Viewer:
 
     ``user_id``, ``session_id`` and ``expires_at`` (UTC; the end of the access token) are all set or all None.
     ``address`` is the client's network address as text; it is used for limits and never stored or logged in clear.
+    ``shown`` are ids of reservations whose token, and of accounts whose password or refresh token, they have shown.
     """
 
     address: str
@@ -20,8 +22,18 @@ class Viewer:
     user_id: UUID | None = None
     session_id: UUID | None = None
     expires_at: datetime | None = None
+    shown: tuple[UUID, ...] = ()
 
     @property
     def signed_in(self) -> bool:
         """Whether a valid access token stands behind this caller."""
         return self.user_id is not None
+
+    @property
+    def acts_for(self) -> Sequence[UUID]:
+        """The ids whose rows the database shows this caller."""
+        return self.shown if self.user_id is None else (self.user_id, *self.shown)
+
+    def showing(self, id: UUID) -> Viewer:
+        """The same caller, who has shown that a reservation or an account is theirs."""
+        return self if id in self.shown else replace(self, shown=(*self.shown, id))

@@ -4,7 +4,8 @@ What lies under ``<data_dir>/postgres``::
 
     cluster/     the data, owned by the account the server runs as; its log in cluster/log
     socket/      the only way in; no TCP port is opened
-    password     of the role ``holdfast``, 0600
+    password     of the role ``holdfast``, which owns the database, 0600
+    password.server  of the role ``holdfast_server``, which owns nothing and serves, 0600
     start.log    the words of the last start, before the server's own log begins
     use.lock     locked (shared) by each process that uses the server
 
@@ -49,6 +50,8 @@ LONGEST_SOCKET_PATH = 103
 """Bytes of ``sockaddr_un.sun_path`` without its final zero on macOS; Linux has four more."""
 SOCKET_NAME = ".s.PGSQL.5432"
 ROLE = DATABASE = "holdfast"
+SERVER_ROLE = "holdfast_server"
+_PASSWORDS = {ROLE: "password", SERVER_ROLE: "password.server"}
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -83,7 +86,8 @@ class EmbeddedPostgres:
     """A PostgreSQL server of our own on ``data_dir``. Its methods block: async code calls them in a thread.
 
     ``durable=False`` trades crash safety for speed (tests). The role ``holdfast`` owns the database of that
-    name and may create databases and roles; it is no superuser, and nobody can log in as the superuser.
+    name and may create databases and roles, ``holdfast_server`` may do what it is granted; neither is a superuser,
+    and nobody can log in as the superuser.
     """
 
     data_dir: Path
@@ -124,8 +128,8 @@ class EmbeddedPostgres:
                 postmaster.stop(self.stop_seconds)
                 _forget_socket(socket)
 
-    def dsn(self, database: str = DATABASE) -> str:
-        """Return the address of a database of the running server, for asyncpg and libpq, with its password.
+    def dsn(self, database: str = DATABASE, role: str = ROLE) -> str:
+        """Return the address of a database of the running server, for asyncpg and libpq, with a role's password.
 
         Raises:
             PostgresFailed: the server does not run.
@@ -134,9 +138,9 @@ class EmbeddedPostgres:
         postmaster = Postmaster(self._home / "cluster")
         if not postmaster.running():
             raise PostgresFailed(f"PostgreSQL is not running on {self._home}")
-        password = (self._home / "password").read_text()
+        password = (self._home / _PASSWORDS[role]).read_text()
         host = quote(str(postmaster.socket_folder()), safe="")
-        return f"postgresql://{ROLE}:{password}@/{database}?host={host}"
+        return f"postgresql://{role}:{password}@/{database}?host={host}"
 
     def __enter__(self) -> Self:
         self.start()
@@ -183,6 +187,8 @@ class EmbeddedPostgres:
         postmaster = Postmaster(cluster)
         _forget_socket(postmaster.socket_folder())
         postmaster.clear_stale()
+        if not (home / _PASSWORDS[SERVER_ROLE]).exists():
+            _create_server_role(home, binaries, account, durable=self.durable)
         settings = _SETTINGS | ({} if self.durable else _FLEETING)
         settings["unix_socket_directories"] = str(_socket_folder(home, account))
         arguments = [str(binaries["postgres"]), "-D", str(cluster)]
@@ -211,27 +217,60 @@ def _create_cluster(home: Path, binaries: Binaries, account: Account, *, durable
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(mode=0o700)
     account.own(half)
-    password = secrets.token_urlsafe(32)
-    (home / "password").unlink(missing_ok=True)
-    with os.fdopen(os.open(home / "password", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(password)
-    account.own(home / "password")
+    password = _new_password(home / _PASSWORDS[ROLE], account)
     _demand(account.run([
         binaries["initdb"], "-D", half, "-U", "postgres",
-        "--auth=scram-sha-256", f"--pwfile={home / 'password'}",
+        "--auth=scram-sha-256", f"--pwfile={home / _PASSWORDS[ROLE]}",
         "--encoding=UTF8", f"--locale={cluster_locale()}", "--data-checksums", "--no-instructions",
         *([] if durable else ["--no-sync"]),
     ]))  # fmt: skip
     superuser = secrets.token_urlsafe(32)  # kept nowhere
-    _demand(
-        account.run(
-            [binaries["postgres"], "--single", "-D", half, *([] if durable else ["-F"]), "postgres"],
-            stdin=f"ALTER ROLE postgres PASSWORD '{superuser}'\n"
-            f"CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'\n"
-            f"CREATE DATABASE {DATABASE} OWNER {ROLE}\n",
-        )
-    )
+    _as_superuser(
+        half, binaries, account,
+        f"ALTER ROLE postgres PASSWORD '{superuser}'",
+        f"CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'",
+        f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
+        durable=durable,
+    )  # fmt: skip
     half.rename(home / "cluster")
+
+
+def _create_server_role(home: Path, binaries: Binaries, account: Account, *, durable: bool) -> None:
+    """Make the role that serves, in a cluster that nobody runs; the file of its password says that it is there."""
+    half = home / f"{_PASSWORDS[SERVER_ROLE]}.half"
+    password = _new_password(half, account)
+    _as_superuser(
+        home / "cluster", binaries, account,
+        f"DO $$ BEGIN CREATE ROLE {SERVER_ROLE}; EXCEPTION WHEN duplicate_object THEN END $$",
+        f"ALTER ROLE {SERVER_ROLE} LOGIN PASSWORD '{password}'",
+        f"GRANT {SERVER_ROLE} TO {ROLE} WITH ADMIN OPTION",
+        durable=durable,
+    )  # fmt: skip
+    half.rename(home / _PASSWORDS[SERVER_ROLE])
+
+
+def _new_password(path: Path, account: Account) -> str:
+    password = secrets.token_urlsafe(32)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(password)
+    account.own(path)
+    return password
+
+
+def _as_superuser(
+    cluster: Path, binaries: Binaries, account: Account, *statements: str, durable: bool
+) -> None:
+    """Run statements, a line each, in a cluster that nobody runs."""
+    arguments: list[str | Path] = [
+        binaries["postgres"],
+        "--single",
+        "-D",
+        cluster,
+        *([] if durable else ["-F"]),
+        "postgres",
+    ]
+    _demand(account.run(arguments, stdin="\n".join(statements) + "\n"))
 
 
 def _demand(done: subprocess.CompletedProcess[str]) -> None:

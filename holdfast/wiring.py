@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 
 from automation.worker import Worker
 from db.broker import Broker, make_broker
+from db.caller import ALL_SEEING
 from db.engine import Pool, PoolSize, open_pool
 from db.feed import Feed
 from db.layouts import Layouts
+from db.owned_reads import OwnedReads
 from db.reads import Reads
 from db.unit_of_work import Database
 from domain.bookings import Bookings
@@ -53,8 +56,12 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
     secret = server_secret(settings)
     layouts, guests = Layouts(), Guests(secret)
     size = PoolSize(settings.database_pool_min, settings.database_pool_max)
-    async with open_pool(dsn, size) as pool, make_broker(settings.redis_url) as broker:
-        feed = Feed(pool, broker)
+    async with (
+        open_pool(dsn, size) as pool,
+        open_pool(dsn, PoolSize(1, 2), ALL_SEEING) as log,
+        make_broker(settings.redis_url) as broker,
+    ):
+        feed = Feed(log, broker)
         await feed.start()
         database = Database(pool, layouts, feed.committed)
         identity = await wire_identity(settings, database, feed, secret)
@@ -66,6 +73,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         services = Services(
             version=VERSION,
             reads=Reads(pool, layouts),
+            owned=OwnedReads(pool),
             feed=feed,
             guests=guests,
             accounts=identity.accounts,
@@ -74,7 +82,8 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             reservations=reservations,
             bookings=Bookings(once, reservations),
         )
-        worker = Worker(Expiry(database.begin), Housekeeping(database.begin))
+        keep = timedelta(days=settings.log_retention_days) or None
+        worker = Worker(database.begin, Expiry(database.begin), Housekeeping(database.begin, keep))
         rates = Rates(settings.requests_per_minute, settings.requests_per_minute_per_address, secret)
         running = [asyncio.create_task(feed.run(), name="feed")]
         if settings.redis_url is not None:

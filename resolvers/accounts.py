@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from domain.accounts import Session as SignedIn
 from schema.context import Info
 from schema.types.accounts import (
     ChangePasswordInput,
@@ -26,18 +27,18 @@ async def viewer(info: Info) -> User | None:
 
 async def register(info: Info, input: RegisterInput) -> RegisterResult:
     """Make an account and sign in."""
-    return Session.of(await info.context.accounts.register(info.context.viewer, input.value()))
+    return _session(info, await info.context.accounts.register(info.context.viewer, input.value()))
 
 
 async def login(info: Info, input: LoginInput) -> LoginResult:
     """Sign in."""
     accounts = info.context.accounts
-    return Session.of(await accounts.login(info.context.viewer, input.email, input.password))
+    return _session(info, await accounts.login(info.context.viewer, input.email, input.password))
 
 
 async def refresh_session(info: Info, input: RefreshInput) -> LoginResult:
     """Exchange a refresh token for a new pair; a second exchange of the same token ends the session."""
-    return Session.of(await info.context.accounts.refresh(info.context.viewer, input.refresh_token))
+    return _session(info, await info.context.accounts.refresh(info.context.viewer, input.refresh_token))
 
 
 async def logout(info: Info, input: LogoutInput) -> LogoutResult:
@@ -50,6 +51,11 @@ async def logout(info: Info, input: LogoutInput) -> LogoutResult:
 async def change_password(info: Info, input: ChangePasswordInput) -> LoginResult:
     """Set another password; every session ends, and a new one begins."""
     accounts = info.context.accounts
-    return Session.of(
-        await accounts.change_password(info.context.viewer, input.current_password, input.new_password)
+    return _session(
+        info, await accounts.change_password(info.context.viewer, input.current_password, input.new_password)
     )
+
+
+def _session(info: Info, made: SignedIn) -> Session:
+    info.context.show(made.user.id)
+    return Session.of(made)

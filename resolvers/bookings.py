@@ -39,7 +39,9 @@ async def booking(info: Info, id: ID) -> Booking | None:
 async def booking_by_reference(info: Info, reference: str, email: str) -> Booking | None:
     """A guest's way to a booking."""
     known = normalize_reference(reference)
-    found = await info.context.reads.booking_by_reference(known, email.strip()) if known else None
+    if known is None:
+        return None
+    found = await info.context.owned.booking_by_reference(info.context.viewer, known, email.strip())
     return Booking.of(found, own=True) if found else None
 
 
@@ -47,9 +49,10 @@ async def bookings(
     info: Info, first: First, after: str | None = None, filter: BookingFilter | None = None
 ) -> Connection[Booking]:
     """One's own bookings, or those that a member of an organization may see; newest first."""
-    search = await whose(info.context, filter or BookingFilter())
-    page = await info.context.reads.bookings(checked_first(first), BOOKINGS.read(after), search)
-    return BOOKINGS.page(page, after, lambda found: Booking.of(found, own=owns_booking(info.context, found)))
+    context, place = info.context, BOOKINGS.read(after)
+    search = await whose(context, filter or BookingFilter())
+    page = await context.owned.bookings(context.viewer, checked_first(first), place, search)
+    return BOOKINGS.page(page, after, lambda found: Booking.of(found, own=owns_booking(context, found)))
 
 
 async def book(info: Info, input: BookInput) -> BookResult:

@@ -22,7 +22,7 @@ async def events(
     epoch = info.context.services.feed.epoch
     audience = await audience_of(info.context, filter)
     place = read_log_cursor(after)[1] if after else None
-    page = await info.context.reads.events(checked_first(first), place, audience)
+    page = await info.context.owned.events(info.context.viewer, checked_first(first), place, audience)
     edges = [Edge(cursor=log_cursor(epoch, e.position), node=Event.of(e, epoch)) for _, e in page.items]
     return connection(edges, page.more, after)
 

@@ -82,7 +82,7 @@ async def _booking(context: Context, id: UUID) -> Booking | None:
 
 async def _event(context: Context, id: UUID) -> Event | None:
     position = event_position(id)
-    found = await context.reads.event_at(position) if position else None
+    found = await context.owned.event_at(context.viewer, position) if position else None
     if found is None or not await _hears(context, found):
         return None
     return Event.of(found, context.services.feed.epoch)

@@ -43,15 +43,16 @@ async def reservations(
     organization_id: ID | None = None,
 ) -> Connection[Reservation]:
     """One's own reservations, or, with organizationId, those with it for its staff; newest first."""
-    search = ReservationSearch(account_id=signed_in_user(info.context.viewer), status=status)
+    context, place = info.context, RESERVATIONS.read(after)
+    search = ReservationSearch(account_id=signed_in_user(context.viewer), status=status)
     if organization_id is not None:
         organization = known_id(organization_id, "Organization")
-        if not may_manage(await must_be_member(info.context, organization)):
+        if not may_manage(await must_be_member(context, organization)):
             raise Forbidden("Only staff of the organization may see its reservations.")
         search = ReservationSearch(organization_id=organization, status=status)
-    page = await info.context.reads.reservations(checked_first(first), RESERVATIONS.read(after), search)
+    page = await context.owned.reservations(context.viewer, checked_first(first), place, search)
     return RESERVATIONS.page(
-        page, after, lambda found: Reservation.of(found, own=owns_reservation(info.context, found))
+        page, after, lambda found: Reservation.of(found, own=owns_reservation(context, found))
     )
 
 
@@ -60,23 +61,21 @@ async def reserve(info: Info, input: ReserveInput) -> ReserveResult:
     context, use = info.context, info.context.services.reservations
     made = await use.reserve(context.viewer, input.value(), input.idempotency_key)
     token = None if context.viewer.signed_in else context.services.guests.token(made.id)
-    return Reservation.of(made, own=True, token=token)
+    return _own(context, made, token)
 
 
 async def extend_reservation(info: Info, input: ExtendReservationInput) -> ReservationResult:
     """Start the time of a reservation anew, at most twice."""
     use = info.context.services.reservations
-    return Reservation.of(
-        await use.extend(info.context.viewer, input.value(), input.idempotency_key), own=True
-    )
+    extended = await use.extend(info.context.viewer, input.value(), input.idempotency_key)
+    return _own(info.context, extended)
 
 
 async def release_reservation(info: Info, input: ReleaseReservationInput) -> ReservationResult:
     """Give the seats back."""
     use = info.context.services.reservations
-    return Reservation.of(
-        await use.release(info.context.viewer, input.value(), input.idempotency_key), own=True
-    )
+    released = await use.release(info.context.viewer, input.value(), input.idempotency_key)
+    return _own(info.context, released)
 
 
 async def force_release_reservation(info: Info, input: ForceReleaseInput) -> ReservationResult:
@@ -89,5 +88,13 @@ async def force_release_reservation(info: Info, input: ForceReleaseInput) -> Res
 async def visible(context: Context, id: str, token: str | None) -> Held | None:
     """The reservation if the caller may see it."""
     known = known_id(id, "Reservation")
+    if known and context.services.guests.admits(token, known):
+        context.show(known)
     found = await context.load.reservation.load(known) if known else None
     return found if found and await sees_reservation(context, found, token) else None
+
+
+def _own(context: Context, made: Held, token: str | None = None) -> Reservation:
+    """The caller's own: what hangs on it is theirs to read as well."""
+    context.show(made.id)
+    return Reservation.of(made, own=True, token=token)

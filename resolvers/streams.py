@@ -328,7 +328,7 @@ async def _audience_of_bookings(context: Context, organization_id: str | None) -
 
 async def _newest(context: Context, search: BookingSearch) -> Sequence[Booking]:
     context.forget()
-    page = await context.reads.bookings(SNAPSHOT_BOOKINGS, None, search)
+    page = await context.owned.bookings(context.viewer, SNAPSHOT_BOOKINGS, None, search)
     return [Booking.of(found, own=owns_booking(context, found)) for _, found in page.items]
 
 

@@ -18,7 +18,7 @@ from domain.bookings import Bookings
 from domain.curation import Curation
 from domain.feed import Feed
 from domain.guests import Guests
-from domain.reads import Reads
+from domain.reads import OwnedReads, Reads
 from domain.reservations import Reservations
 from domain.timetable import Timetable
 from domain.viewer import Viewer
@@ -31,6 +31,7 @@ class Services:
 
     version: str
     reads: Reads
+    owned: OwnedReads
     feed: Feed
     guests: Guests
     accounts: Accounts
@@ -51,6 +52,7 @@ class Context:
     place: Any = None
     """Where a stream goes on, in place of the caller's ``after``: it has been following already."""
     reads: Reads = field(init=False)
+    owned: OwnedReads = field(init=False)
     load: Loaders = field(init=False)
     _roles: asyncio.Task[Mapping[UUID, Role]] | None = None
     _now: asyncio.Task[datetime] | None = None
@@ -58,7 +60,7 @@ class Context:
     """The code of the last refusal that the operation tells."""
 
     def __post_init__(self) -> None:
-        self.reads = self.services.reads
+        self.reads, self.owned = self.services.reads, self.services.owned
         self.forget()
 
     @property
@@ -73,13 +75,19 @@ class Context:
 
     def follow(self) -> Feed:
         """The log to follow; whoever does waits for a database that is away rather than end."""
-        self.reads = self.services.reads.patient()
+        self.reads, self.owned = self.services.reads.patient(), self.services.owned.patient()
         self.forget()
         return self.services.feed
 
+    def show(self, id: UUID) -> None:
+        """Read in the name of a caller who has shown that this reservation or account is theirs."""
+        if id not in self.viewer.shown:
+            self.viewer = self.viewer.showing(id)
+            self.load = Loaders(self.reads, self.owned, self.viewer)
+
     def forget(self) -> None:
         """Read anew what is asked for from now on: a subscription tells of one moment after another."""
-        self.load = Loaders(self.reads, self.viewer.user_id)
+        self.load = Loaders(self.reads, self.owned, self.viewer)
         self._roles = None
         self._now = None
 
@@ -88,7 +96,7 @@ class Context:
         if self.viewer.user_id is None:
             return {}
         if self._roles is None:  # the task, not its result: the fields of a list ask all at once
-            self._roles = asyncio.create_task(self.reads.roles(self.viewer.user_id))
+            self._roles = asyncio.create_task(self.owned.roles(self.viewer))
         return await self._roles
 
     async def now(self) -> datetime:

@@ -10,21 +10,39 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import asyncpg
 import psutil
 
-from holdfast.postgres import EmbeddedPostgres
+from db.caller import ALL_SEEING
+from db.engine import SESSION, Pool, prepare
+from holdfast.postgres import ROLE, SERVER_ROLE, EmbeddedPostgres
 from holdfast.postgres_process import Postmaster
 
 Result = TypeVar("Result")
 Prepare = Callable[[str], Coroutine[Any, Any, None]]
 
 TEMPLATE = "template_holdfast"
+
+
+def serving(database_url: str) -> str:
+    """The same database of a ``PostgresServer`` for the role that serves: its owner's password is that role's, too."""
+    return database_url.replace(f"//{ROLE}:", f"//{SERVER_ROLE}:", 1)
+
+
+@asynccontextmanager
+async def tables_of(database_url: str) -> AsyncIterator[Pool]:
+    """Connections of the tables' owner, who sees everything."""
+    settings = SESSION | ALL_SEEING
+    async with asyncpg.create_pool(
+        database_url, min_size=0, max_size=4, init=prepare, server_settings=settings
+    ) as pool:
+        yield pool
 
 
 class PostgresServer:
@@ -40,6 +58,7 @@ class PostgresServer:
         """Start, and make the database that the others are copies of: ``prepare`` is given its DSN."""
         self._thread.start()
         self.embedded.start()
+        self._run(self._execute(f"ALTER ROLE {SERVER_ROLE} PASSWORD '{self._password}'"))
         self._run(self._execute(f"CREATE DATABASE {TEMPLATE}"))
         self._run(prepare(self.embedded.dsn(TEMPLATE)))
 
@@ -68,6 +87,10 @@ class PostgresServer:
     def start_again(self) -> None:
         """Bring the server back after ``kill``, through crash recovery."""
         self.embedded.start()
+
+    @property
+    def _password(self) -> str:
+        return urlsplit(self.embedded.dsn()).password or ""
 
     @property
     def pid(self) -> int:

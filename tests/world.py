@@ -15,6 +15,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
+from db.engine import Pool
 from domain.access import Role
 from domain.catalogue import BookingMode, Offering, Organization, Resource, ResourceKind
 from domain.curation import LayoutPlan, SaveOffering, SaveResource
@@ -28,6 +29,7 @@ from schema.context import Context
 from schema.executor import Executor
 from schema.ids import encode
 from schema.root import schema
+from tests.servers import serving, tables_of
 
 SECRET = "a secret of tests, known to everybody"
 _numbers = itertools.count(1)
@@ -44,6 +46,8 @@ class World:
     """One process' parts, with shortcuts. Everything goes through use cases or GraphQL; people are made directly."""
 
     app: App
+    tables: Pool
+    """Connections of the tables' owner, who sees everything: for what no caller does."""
     executor: Executor = field(default_factory=lambda: Executor(schema, suggestions=True))
 
     async def run(self, document: str, viewer: Viewer | None = None, /, **variables: Any) -> dict[str, Any]:
@@ -86,13 +90,13 @@ class World:
     async def person(self, name: str = "person") -> Viewer:
         """Somebody with an account and a session, made without hashing a password."""
         account, session, number = new_id(), new_id(), next(_numbers)
-        await self.app.pool.execute(
+        await self.tables.execute(
             "INSERT INTO account (id, email, name, password_hash) VALUES ($1, $2, $3, 'none')",
             account,
             f"{name}-{number}@test.example",
             f"{name.title()} {number}",
         )
-        await self.app.pool.execute(
+        await self.tables.execute(
             "INSERT INTO session (id, account_id, expires_at) VALUES ($1, $2, now() + interval '1 hour')",
             session,
             account,
@@ -186,17 +190,17 @@ class World:
 
     async def allocations(self, schedule_id: UUID) -> dict[int, str]:
         """What the table says of the seats that are not free, expired holds among them: index to status."""
-        rows = await self.app.pool.fetch(
+        rows = await self.tables.fetch(
             "SELECT seat, status FROM allocation WHERE schedule_id = $1", schedule_id
         )
         return {row["seat"]: row["status"] for row in rows}
 
     async def age(self, reservation_id: UUID, by: timedelta) -> None:
         """Let time pass for one reservation and its seats."""
-        await self.app.pool.execute(
+        await self.tables.execute(
             "UPDATE reservation SET expires_at = expires_at - $2::interval WHERE id = $1", reservation_id, by
         )
-        await self.app.pool.execute(
+        await self.tables.execute(
             "UPDATE allocation SET held_until = held_until - $2::interval"
             " WHERE reservation_id = $1 AND status = 'HELD'",
             reservation_id,
@@ -243,5 +247,8 @@ class Watch:
 @asynccontextmanager
 async def new_world(data_dir: Path, database_url: str, **more: Any) -> AsyncIterator[World]:
     """Wire one process' parts; its worker does not run unless a test runs it."""
-    async with wire(settings_for(data_dir, database_url, **more), database_url) as app:
-        yield World(app)
+    async with (
+        wire(settings_for(data_dir, database_url, **more), serving(database_url)) as app,
+        tables_of(database_url) as tables,
+    ):
+        yield World(app, tables)

@@ -51,7 +51,7 @@ class User(Node):
     @strawberry.field
     async def memberships(self, info: Info) -> list[Membership]:
         """What this person is in which organization, by its name."""
-        found = await info.context.accounts.memberships(self.user_id)
+        found = await info.context.accounts.memberships(info.context.viewer, self.user_id)
         return [Membership.of(membership) for membership in found]
 
     @classmethod

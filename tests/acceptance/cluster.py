@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr
 
+from db.caller import ALL_SEEING
 from domain.ids import new_id
 from holdfast.identity import ISSUER
 from holdfast.keys import signing_keys
@@ -27,6 +28,7 @@ from tests.acceptance import documents
 from tests.clients import GraphQLHttp, Json
 from tests.processes import CONSOLE_SCRIPT, Holdfast
 from tests.redis_server import RedisServer
+from tests.servers import serving
 
 SECRET = "a secret that every process of a test's cluster knows"
 BUS, LAB = "deccan-coaches", "norrsken-lab"
@@ -77,7 +79,7 @@ class Cluster:
             self.folder,
             program=program,
             **{
-                "database_url": self.database_url,
+                "database_url": serving(self.database_url),
                 "redis_url": self.redis.url,
                 "secret": SECRET,
                 "jwt_private_key": self.signing_key,
@@ -140,7 +142,7 @@ class Cluster:
     @asynccontextmanager
     async def database(self) -> AsyncIterator[Connection]:
         """A look at the tables."""
-        connection = await asyncpg.connect(self.database_url)
+        connection = await asyncpg.connect(self.database_url, server_settings=ALL_SEEING)
         try:
             yield connection
         finally:
@@ -169,7 +171,7 @@ def running_cluster(database_url: str, folder: Path) -> Iterator[Cluster]:
     asyncio.run(redis.__aenter__())
     made = Cluster(database_url, redis, folder, new_signing_key())
     try:
-        with Holdfast("seed", folder, database_url=database_url, secret=SECRET) as seed:
+        with Holdfast("seed", folder, database_url=serving(database_url), secret=SECRET) as seed:
             for command in ("serve", "serve", "worker"):
                 made.start(command)
             assert seed.ended(30) == 0, seed.said

@@ -26,6 +26,7 @@ from domain.sessions import AccessToken, Authentication, Claims, EndedSessions, 
 from domain.throttle import Backoff, Throttle
 from domain.viewer import Viewer
 from holdfast.passwords import Argon2
+from tests.servers import serving, tables_of
 
 EMAIL, PASSWORD = "Anna.Berg@example.org", "slow trains at night"
 LIMITS = SessionLimits()
@@ -84,19 +85,27 @@ def process(pool: Pool, passes: int = 1, limits: SessionLimits = LIMITS) -> Proc
 
 
 @pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    async with open_pool(database_url, PoolSize(2, 10)) as opened:
+async def serves(database_url: str) -> AsyncIterator[Pool]:
+    """Give the connections of the processes."""
+    async with open_pool(serving(database_url), PoolSize(2, 10)) as opened:
         yield opened
 
 
 @pytest.fixture
-def here(pool: Pool) -> Process:
-    return process(pool)
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """Give a look at the tables."""
+    async with tables_of(database_url) as opened:
+        yield opened
 
 
 @pytest.fixture
-def there(pool: Pool) -> Process:
-    return process(pool)
+def here(serves: Pool) -> Process:
+    return process(serves)
+
+
+@pytest.fixture
+def there(serves: Pool) -> Process:
+    return process(serves)
 
 
 async def register(at: Process, email: str = EMAIL) -> Session:
@@ -179,7 +188,7 @@ async def test_memberships_and_roles_are_told_by_the_organizations_name(here: Pr
             name,
         )
         await pool.execute("INSERT INTO membership VALUES ($1, $2, $3)", user.id, organization, role)
-    found = await here.accounts.memberships(user.id)
+    found = await here.accounts.memberships(GUEST.showing(user.id), user.id)
     assert [(m.organization.name, m.role) for m in found] == [
         ("Alpha Lab", Role.PROVIDER),
         ("Zebra Bus", Role.ADMIN),
@@ -224,8 +233,10 @@ async def test_parallel_sign_ins_with_the_right_password_all_succeed_where_they_
     assert [row["failures"] for row in left] == [1]  # the sign-up's
 
 
-async def test_a_hash_of_older_parameters_is_replaced_at_sign_in_even_by_two_at_once(pool: Pool) -> None:
-    old, new, other = process(pool, passes=1), process(pool, passes=2), process(pool, passes=2)
+async def test_a_hash_of_older_parameters_is_replaced_at_sign_in_even_by_two_at_once(
+    serves: Pool, pool: Pool
+) -> None:
+    old, new, other = process(serves, passes=1), process(serves, passes=2), process(serves, passes=2)
     await register(old)
     before = await pool.fetchval("SELECT password_hash FROM account")
     await asyncio.gather(*(at.accounts.login(GUEST, EMAIL, PASSWORD) for at in (new, other)))
@@ -594,14 +605,14 @@ async def test_the_end_of_a_session_reaches_another_process_within_a_second(
         await there.viewer(session)
 
 
-async def test_a_process_that_starts_knows_what_ended_before(here: Process, pool: Pool) -> None:
+async def test_a_process_that_starts_knows_what_ended_before(here: Process, serves: Pool, pool: Pool) -> None:
     gone, old, live = [await register(here, f"p{n}@example.org") for n in range(3)]
     for session in (gone, old):
         await here.accounts.logout(GUEST, session.refresh_token)
     await pool.execute(
         "UPDATE session SET ended_at = ended_at - interval '32 minutes' WHERE account_id = $1", old.user.id
     )
-    late = process(pool)
+    late = process(serves)
     await late.accounts.recall_ended()
     assert len(late.accounts.ended) == 1
     with pytest.raises(Unauthenticated):

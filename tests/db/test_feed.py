@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 import db.feed
+from db.caller import ALL_SEEING
 from db.feed import Mailbox
 from domain.contact import Contact
 from domain.events import LoggedEvent, Position, Stream
@@ -35,7 +36,7 @@ VALUES ('schedule', gen_random_uuid(), 1, $2, now(), 'system', $1, '{}')
 @asynccontextmanager
 async def writer(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """A connection whose transactions a test holds open."""
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, server_settings=ALL_SEEING)
     try:
         yield connection
     finally:
@@ -89,7 +90,7 @@ async def test_the_log_has_the_steps_of_a_schedule_in_their_order_whoever_began_
         await first.keys.claim(b"somebody", "key")
         await use.reserve(world.guest(), Reserve(departure.schedule_id, Seats(["A1"])))
         await use._reserve(first, world.guest(), Reserve(departure.schedule_id, Seats(["A2"]), Contact()))
-    rows = await world.app.pool.fetch(
+    rows = await world.tables.fetch(
         "SELECT version FROM event WHERE stream_id = $1 ORDER BY event.xid, id", departure.schedule_id
     )
     assert [row["version"] for row in rows] == [0, 1, 2]

@@ -67,7 +67,7 @@ async def test_the_database_knows_one_holder_of_a_seat(world: World) -> None:
     await held(world, departure, [0])
     again = "INSERT INTO allocation (schedule_id, seat, status) VALUES ($1, 0, 'BLOCKED')"
     with pytest.raises(asyncpg.UniqueViolationError) as refused:
-        await world.app.pool.execute(again, departure.schedule_id)
+        await world.tables.execute(again, departure.schedule_id)
     assert refused.value.constraint_name == "allocation_pkey"
 
 
@@ -83,9 +83,9 @@ async def test_the_database_lets_a_resource_run_one_schedule_at_a_time(world: Wo
         " FROM schedule WHERE id = $1"
     )
     with pytest.raises(asyncpg.ExclusionViolationError) as refused:
-        await world.app.pool.execute(copied, departure.schedule_id, timedelta(minutes=-1))
+        await world.tables.execute(copied, departure.schedule_id, timedelta(minutes=-1))
     assert refused.value.constraint_name == "schedule_resource_runs_one_at_a_time"
-    await world.app.pool.execute(copied, departure.schedule_id, timedelta(0))
+    await world.tables.execute(copied, departure.schedule_id, timedelta(0))
 
 
 @pytest.mark.parametrize(
@@ -101,18 +101,18 @@ async def test_the_database_refuses_a_half_written_seat(world: World, half: str)
     departure = await world.departure()
     insert = f"INSERT INTO allocation VALUES ($1, 0, {half})"
     with pytest.raises(asyncpg.CheckViolationError, match="allocation_is_whole"):
-        await world.app.pool.execute(insert, departure.schedule_id)
+        await world.tables.execute(insert, departure.schedule_id)
 
 
 async def test_a_hold_on_a_seat_in_other_hands_is_refused_and_undone(world: World) -> None:
     """The guard behind the lock: a program that believed the seat free changes nothing."""
     departure = await world.departure()
     theirs = await held(world, departure, [1])
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     with pytest.raises(SeatsUnavailable):
         async with world.app.database.begin(None) as tx:
             await tx.ledger.hold(await hold_of(tx, departure.schedule_id, [0, 1, 2], theirs.at))
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
 
 
 async def test_of_two_holds_that_did_not_look_the_later_is_refused(
@@ -125,14 +125,14 @@ async def test_of_two_holds_that_did_not_look_the_later_is_refused(
     async with world.app.database.begin(None) as tx:
         await tx.ledger.hold(await hold_of(tx, departure.schedule_id, [0, 1], theirs.at))
     owner = "SELECT reservation_id FROM allocation WHERE schedule_id = $1 AND seat = 1"
-    assert await world.app.pool.fetchval(owner, departure.schedule_id) == theirs.id
+    assert await world.tables.fetchval(owner, departure.schedule_id) == theirs.id
 
 
 async def test_a_hold_takes_over_seats_whose_hold_has_run_out(world: World) -> None:
     departure = await world.departure()
     await held(world, departure, [0, 1], timedelta(seconds=-1))
     ours = await held(world, departure, [1, 2])
-    rows = await world.app.pool.fetch("SELECT seat, reservation_id FROM allocation ORDER BY seat")
+    rows = await world.tables.fetch("SELECT seat, reservation_id FROM allocation ORDER BY seat")
     assert [row["seat"] for row in rows] == [0, 1, 2]
     assert [row["reservation_id"] == ours.id for row in rows] == [False, True, True]
 
@@ -150,7 +150,7 @@ async def test_the_next_in_line_for_the_lock_sees_what_the_one_before_left(world
         waiting = asyncio.create_task(next_in_line())
         stuck = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         async with asyncio.timeout(10):
-            while not await world.app.pool.fetchval(stuck):
+            while not await world.tables.fetchval(stuck):
                 pass
         assert not waiting.done()
         await tx.ledger.hold(await hold_of(tx, departure.schedule_id, [4], locked.at))
@@ -185,12 +185,12 @@ async def test_the_lock_counts_by_the_clock_what_is_held(world: World) -> None:
 async def test_only_a_live_hold_is_extended_released_or_sold(world: World) -> None:
     departure = await world.departure()
     over = await held(world, departure, [0], timedelta(seconds=-1))
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     async with world.app.database.begin(None) as tx:
         assert await tx.ledger.extend(over.id, over.at, over.at + TTL) is None
         assert await tx.ledger.release(over.id, over.at, None) is None
         assert await tx.ledger.convert(booking_of(over, over.at)) is None
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
 
 
 async def test_a_hold_is_sold_once(world: World) -> None:
@@ -202,19 +202,19 @@ async def test_a_hold_is_sold_once(world: World) -> None:
         assert converted.status is ReservationStatus.CONVERTED
         assert await tx.ledger.convert(booking_of(mine, mine.at)) is None
     assert await world.allocations(departure.schedule_id) == {0: "BOOKED", 1: "BOOKED"}
-    assert await world.app.pool.fetchval("SELECT count(*) FROM booking") == 1
+    assert await world.tables.fetchval("SELECT count(*) FROM booking") == 1
 
 
 async def test_a_booking_whose_seat_went_to_another_fails_as_a_whole(world: World) -> None:
     """Were a seat of a live hold ever lost, the sale would be refused, not made with the seats that are left."""
     departure = await world.departure()
     mine = await held(world, departure, [0, 1])
-    await world.app.pool.execute("DELETE FROM allocation WHERE seat = 1")
-    before = await trade_tables(world.app.pool)
+    await world.tables.execute("DELETE FROM allocation WHERE seat = 1")
+    before = await trade_tables(world.tables)
     with pytest.raises(SeatsUnavailable):
         async with world.app.database.begin(None) as tx:
             await tx.ledger.convert(booking_of(mine, mine.at))
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
 
 
 async def test_a_booking_is_cancelled_once(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
+from db.caller import ALL_SEEING
 from db.log import page_of
 from domain.events import Position
 from domain.feed import Audience
@@ -36,7 +37,7 @@ async def test_a_page_of_the_log_is_read_along_the_index_of_who_asks(
     database_url: str, audience: Audience, index: str
 ) -> None:
     connection = await asyncpg.connect(
-        database_url, server_settings={"plan_cache_mode": "force_generic_plan"}
+        database_url, server_settings={"plan_cache_mode": "force_generic_plan"} | ALL_SEEING
     )
     try:
         await connection.execute(FILL, ORGANIZATION, ACCOUNT, RESOURCE, EVENTS)

@@ -107,7 +107,7 @@ class Crowd:
 
     async def count(self, table: str) -> int:
         """How many rows there are."""
-        counted: int = await self.world.app.pool.fetchval(f"SELECT count(*) FROM {table}")
+        counted: int = await self.world.tables.fetchval(f"SELECT count(*) FROM {table}")
         return counted
 
 
@@ -133,7 +133,7 @@ async def examined(
     """The same; what they leave behind is looked into."""
     async with crowd_of(processes, connections, data_dir, database_url) as made:
         yield made
-        assert await broken_rules(made.world.app.pool) == []
+        assert await broken_rules(made.world.tables) == []
     assert await deadlocks(database_url) == 0
 
 
@@ -211,7 +211,7 @@ async def test_of_buyers_of_an_expired_hold_one_gets_each_seat_with_no_sweeper(c
 
 async def end_in(crowd: Crowd, mine: OnReservation, milliseconds: float) -> None:
     """Let a hold run out so many milliseconds from now, by the database's clock."""
-    await crowd.world.app.pool.execute(
+    await crowd.world.tables.execute(
         "WITH ending AS (SELECT clock_timestamp() + $2::interval AS at),"
         " moved AS (UPDATE reservation SET expires_at = at FROM ending WHERE id = $1)"
         " UPDATE allocation SET held_until = at FROM ending WHERE reservation_id = $1",
@@ -376,7 +376,7 @@ async def test_parallel_requests_on_different_schedules_do_not_pass_the_limit(
         first_to_end = min(each.expires_at for each in came if isinstance(each, Reservation))
         refused = [each for each in came if isinstance(each, ReservationLimitReached)]
         assert {(each.limit, each.retry_at) for each in refused} == {(3, first_to_end)}
-        assert await broken_rules(crowd.world.app.pool) == []
+        assert await broken_rules(crowd.world.tables) == []
 
 
 async def test_of_many_who_save_one_thing_each_is_a_step_in_the_order_of_the_log(crowd: Crowd) -> None:
@@ -412,7 +412,7 @@ async def test_with_the_guards_off_the_same_race_oversells(
 ) -> None:
     """The control: were there no guard, these tests would see it."""
     async with crowd_of(3, 10, data_dir, database_url) as crowd:
-        await take_the_guards_off(crowd.world.app.pool, monkeypatch)
+        await take_the_guards_off(crowd.world.tables, monkeypatch)
         departure = await crowd.world.departure()
         came = await asyncio.gather(*(crowd.reserve(departure.schedule_id, ["A1"]) for _ in range(200)))
         assert names(came)["Reservation"] > 1
@@ -420,4 +420,4 @@ async def test_with_the_guards_off_the_same_race_oversells(
             "a seat has one holder",
             "the versions of a stream have no gap",
             "everything is at the version that the log tells",
-        } <= {*await broken_rules(crowd.world.app.pool)}
+        } <= {*await broken_rules(crowd.world.tables)}

@@ -23,7 +23,8 @@ WITH ours AS (
   WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S') AND relname <> $1
     AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = oid AND deptype = 'e')
 )
-SELECT concat_ws(' ', 'relation', relname, relkind, relpersistence, relrowsecurity, reloptions) FROM ours
+SELECT concat_ws(' ', 'relation', relname, relkind, relpersistence, relrowsecurity, relforcerowsecurity, reloptions)
+FROM ours
 UNION ALL
 SELECT concat_ws(' ', 'column', relname || '.' || attname,
   'at ' || row_number() OVER (PARTITION BY attrelid ORDER BY attnum),
@@ -38,6 +39,10 @@ SELECT concat_ws(' ', 'constraint', relname || '.' || conname, pg_get_constraint
 FROM ours JOIN pg_constraint c ON conrelid = ours.oid
 UNION ALL
 SELECT 'index ' || pg_get_indexdef(indexrelid) FROM ours JOIN pg_index ON indrelid = oid
+UNION ALL
+SELECT concat_ws(' ', 'policy', relname || '.' || polname, polcmd, polpermissive, polroles::regrole[],
+  'USING ' || pg_get_expr(polqual, polrelid), 'CHECK ' || pg_get_expr(polwithcheck, polrelid))
+FROM ours JOIN pg_policy ON polrelid = ours.oid
 UNION ALL
 SELECT pg_get_triggerdef(t.oid) FROM ours JOIN pg_trigger t ON tgrelid = ours.oid WHERE NOT tgisinternal
 """
@@ -81,6 +86,13 @@ async def test_the_declared_tables_are_the_migrated_ones(database_url: str, decl
         "DROP INDEX allocation_state; CREATE INDEX allocation_state ON allocation (schedule_id)",
         "DROP INDEX account_email; CREATE UNIQUE INDEX account_email ON account (email)",
         "CREATE TABLE more (id integer)",
+        "ALTER TABLE booking DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE booking NO FORCE ROW LEVEL SECURITY",
+        "DROP POLICY caller ON booking",
+        "ALTER POLICY caller ON booking USING (true)",
+        "ALTER POLICY caller ON reservation WITH CHECK (true)",
+        "ALTER POLICY caller ON booking TO CURRENT_USER",
+        "DROP POLICY reader ON event; CREATE POLICY reader ON event FOR ALL USING (false)",
     ],
 )
 async def test_a_drift_of_one_word_is_seen(declared: Connection, drift: str) -> None:

@@ -369,6 +369,6 @@ def test_whatever_is_done_in_whatever_order_tables_answers_and_watchers_agree(
         try:
             TradeMachine.stage = runner.run(staged(world, runner))
             run_state_machine_as_test(TradeMachine, settings=many)
-            assert runner.run(broken_rules(world.app.pool)) == []
+            assert runner.run(broken_rules(world.tables)) == []
         finally:
             runner.run(stack.aclose())

@@ -195,6 +195,6 @@ async def test_nothing_personal_and_no_secret_is_logged(
     session = await register(world)
     await world.data(LOGIN, input={"email": EMAIL, "password": "wrong"})
     await world.data(REFRESH, input={"refreshToken": session["refreshToken"]})
-    said = caplog.text + str(await world.app.pool.fetch("SELECT * FROM event"))
+    said = caplog.text + str(await world.tables.fetch("SELECT * FROM event"))
     for secret in (EMAIL, "Anna", PASSWORD, session["refreshToken"], session["accessToken"], "192.0.2.1"):
         assert secret not in said

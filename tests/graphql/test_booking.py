@@ -30,7 +30,7 @@ query Mine($first: Int!, $after: String, $filter: BookingFilter) {
 
 async def email_of(world: World, viewer: Viewer) -> str:
     """The address of somebody's account."""
-    return str(await world.app.pool.fetchval("SELECT email FROM account WHERE id = $1", viewer.user_id))
+    return str(await world.tables.fetchval("SELECT email FROM account WHERE id = $1", viewer.user_id))
 
 
 async def ids(world: World, viewer: Viewer | None, **asked: Any) -> list[str]:
@@ -54,7 +54,7 @@ async def test_a_reservation_becomes_a_booking_with_its_seats_and_total(world: W
     assert await world.data(BOOKING, viewer, id=made["id"]) == made
     origin = await world.data(RESERVATION, viewer, id=held["id"])
     assert (origin["status"], origin["booking"]) == ("CONVERTED", {"id": made["id"]})
-    assert await broken_rules(world.app.pool) == []
+    assert await broken_rules(world.tables) == []
 
 
 @pytest.mark.feature("S3.6", "S3.7", "S3.8", "S3.10", "S3.40")
@@ -84,10 +84,10 @@ async def test_booking_twice_gives_the_one_booking(world: World) -> None:
     held = await reserved(world, departure, "A1")
     wish = {"reservationId": held["id"], "token": held["token"], "contact": {"email": EMAIL}}
     made = await world.data(BOOK, input=wish)
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     for again in (wish, {**wish, "contact": None}, {**wish, "contact": {"email": "other@test.example"}}):
         assert await world.data(BOOK, input=again) == made
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
     await world.data(CANCEL, input={"id": made["id"], "token": held["token"]})
     cancelled = await world.data(BOOK, input=wish)
     assert (cancelled["id"], cancelled["status"]) == (made["id"], "CANCELLED")
@@ -95,7 +95,7 @@ async def test_booking_twice_gives_the_one_booking(world: World) -> None:
 
 async def test_a_booking_needs_an_address_and_takes_it_from_where_there_is_one(world: World) -> None:
     departure, account = await world.departure(), await world.person()
-    name = await world.app.pool.fetchval("SELECT name FROM account WHERE id = $1", account.user_id)
+    name = await world.tables.fetchval("SELECT name FROM account WHERE id = $1", account.user_id)
     given = {"name": "Asha", "email": " asha@test.example ", "phone": "+91 98 7654 3210"}
 
     async def contact(label: str, early: Any, late: Any, viewer: Viewer | None = None) -> Any:
@@ -124,7 +124,7 @@ async def test_a_booking_needs_an_address_and_takes_it_from_where_there_is_one(w
         ("C3", {"email": EMAIL, "name": "x" * 201}, "name"),
     ):
         assert await contact(label, None, late) == ("INVALID_INPUT", ["contact", place])
-    assert await world.app.pool.fetchval("SELECT count(*) FROM booking") == 5
+    assert await world.tables.fetchval("SELECT count(*) FROM booking") == 5
 
 
 RESERVE_WITH = (
@@ -218,11 +218,11 @@ async def test_cancelling_frees_the_seats_at_once_and_says_when(world: World) ->
     assert cancelled["schedule"]["seatString"] == "AAAAAAAA"
     assert {(seat["status"], seat["mine"]) for seat in cancelled["seats"]} == {("AVAILABLE", False)}
     assert (await reserved(world, departure, "A1", "A2"))["status"] == "ACTIVE"
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     again = await world.data(CANCEL, viewer, input={"id": made["id"], "reason": "Once more"})
     assert (again["status"], again["cancelledAt"]) == ("CANCELLED", cancelled["cancelledAt"])
-    assert await trade_tables(world.app.pool) == before
-    assert await world.app.pool.fetchval("SELECT cancel_reason FROM booking") == "Changed plans"
+    assert await trade_tables(world.tables) == before
+    assert await world.tables.fetchval("SELECT cancel_reason FROM booking") == "Changed plans"
 
 
 @pytest.mark.feature("S2.11", "S4.16")
@@ -231,13 +231,13 @@ async def test_a_booking_is_cancelled_by_its_owner_its_tokens_bearer_or_staff(wo
     provider = await world.member(departure.organization, Role.PROVIDER)
     one, two = [await booked(world, departure, label, viewer=owner) for label in ("A1", "A2")]
     guests = await booked(world, departure, "A3")
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     for viewer in (None, await world.person(), elsewhere.staff, provider):
         for token in (None, "x" * 43, one["token"] or two["token"]):
             wish = {"id": guests["id"], "token": token}
             assert (await world.data(CANCEL, viewer, input=wish))["code"] == "NOT_FOUND"
         assert (await world.data(CANCEL, viewer, input={"id": one["id"]}))["code"] == "NOT_FOUND"
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
     for viewer, booking in ((owner, one), (departure.staff, two), (None, guests)):
         wish = {"id": booking["id"], "token": booking["token"]}
         assert (await world.data(CANCEL, viewer, input=wish))["status"] == "CANCELLED"
@@ -258,7 +258,7 @@ async def test_after_the_start_only_staff_cancel(world: World) -> None:
 async def test_a_booking_that_is_over_cannot_be_cancelled(world: World, status: str) -> None:
     departure, owner = await world.departure(), await world.person()
     made = await booked(world, departure, "A1", viewer=owner)
-    await world.app.pool.execute("UPDATE booking SET status = $1", status)
+    await world.tables.execute("UPDATE booking SET status = $1", status)
     assert (await world.data(BOOKING, owner, id=made["id"]))["status"] == status
     assert (await world.data(CANCEL, owner, input={"id": made["id"]}))["code"] == "POLICY_VIOLATION"
     assert await world.allocations(departure.schedule_id) == {0: "BOOKED"}
@@ -306,12 +306,12 @@ async def test_an_ended_reservation_is_not_sold(world: World) -> None:
     held = await reserved(world, departure, "A1")
     await world.age(decode(held["id"], "Reservation")[1], HOUR)
     theirs = await reserved(world, departure, "A1")
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     wish = {"reservationId": held["id"], "token": held["token"], "contact": {"email": EMAIL}}
     refused = await world.data(BOOK, input=wish)
     looked = await world.data(RESERVATION, id=held["id"], token=held["token"])
     assert (refused["code"], refused["expiredAt"]) == ("RESERVATION_EXPIRED", looked["expiresAt"])
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
     assert (await world.data(RESERVATION, id=theirs["id"], token=theirs["token"]))["status"] == "ACTIVE"
 
 
@@ -320,10 +320,10 @@ async def test_a_reason_has_its_limit_and_a_longer_one_cancels_nothing(world: Wo
     departure = await world.departure()
     customer = await world.person()
     booking = await booked(world, departure, "A1", viewer=customer)
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     result = await world.run(CANCEL, customer, input={"id": booking["id"], "reason": reason})
     assert result["errors"][0]["extensions"]["code"] == "INVALID_INPUT"
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
 
 
 async def test_a_reservation_that_is_not_ones_own_is_named_where_the_input_has_it(world: World) -> None:

@@ -92,7 +92,7 @@ async def everything(world: World) -> list[str]:
     """All that the catalogue, the log and the key store have."""
     rows: list[str] = []
     for table in "resource", "offering", "schedule", "seat_layout", "allocation", "event":
-        rows += [row[0] for row in await world.app.pool.fetch(f"SELECT t::text FROM {table} t ORDER BY 1")]
+        rows += [row[0] for row in await world.tables.fetch(f"SELECT t::text FROM {table} t ORDER BY 1")]
     return rows
 
 
@@ -231,7 +231,7 @@ async def test_a_year_of_daily_departures_leaves_at_eight_every_day(world: World
         offsets.add(local.utcoffset())
         assert datetime.fromisoformat(each["end"]) - start == timedelta(hours=4)
     assert len(offsets) == (1 if zone == "Asia/Kolkata" else 2)
-    assert await world.app.pool.fetchval("SELECT count(*) FROM event WHERE type = 'schedule.opened'") == 365
+    assert await world.tables.fetchval("SELECT count(*) FROM event WHERE type = 'schedule.opened'") == 365
 
 
 @pytest.mark.feature("S3.20", "S3.5")

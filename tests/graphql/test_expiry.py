@@ -66,7 +66,7 @@ async def test_by_the_clock_alone_a_hold_is_over_for_every_reader_and_every_step
     departure, viewer = await world.departure(seats=4), await world.person()
     held = await reserved(world, departure, "A1", "A2", viewer=viewer)
     await run_out(world, held)
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     looked = await world.data(RESERVATION, viewer, id=held["id"])
     assert (looked["status"], looked["extensionsLeft"], looked["booking"]) == ("EXPIRED", 0, None)
     assert {(seat["status"], seat["mine"]) for seat in looked["seats"]} == {("AVAILABLE", False)}
@@ -86,9 +86,9 @@ async def test_by_the_clock_alone_a_hold_is_over_for_every_reader_and_every_step
         named = "reservationId" if document is BOOK else "id"
         assert (refused["code"], refused["path"]) == ("RESERVATION_EXPIRED", [named])
         assert refused["expiredAt"] == looked["expiresAt"]
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
     assert (await world.data(RESERVE, input=best(departure, 4)))["__typename"] == "Reservation"
-    assert await broken_rules(world.app.pool) == []
+    assert await broken_rules(world.tables) == []
 
 
 async def test_the_sold_out_are_on_sale_again_when_a_hold_runs_out(world: World) -> None:
@@ -110,7 +110,7 @@ async def test_a_hold_of_a_second_ends_by_itself_and_the_worker_tells(world: Wor
             {"label": "A1", "status": "HELD", "heldUntil": held["expiresAt"]}
         ]
         assert (await watch.next())["changed"] == [{"label": "A1", "status": "AVAILABLE", "heldUntil": None}]
-        late = await world.app.pool.fetchval(
+        late = await world.tables.fetchval(
             "SELECT e.at - r.expires_at FROM event e, reservation r WHERE e.type = 'seats.expired'"
         )
         assert timedelta(0) <= late < timedelta(seconds=2)
@@ -136,9 +136,9 @@ async def test_the_sweeper_tells_the_watchers_of_the_seats_and_of_the_reservatio
             {"label": "A2", "status": "AVAILABLE", "heldUntil": None},
         ]
         assert (await one.next())["reservation"]["status"] == "EXPIRED"
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     assert await world.app.worker.expiry.sweep() == 0
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
     assert await world.allocations(departure.schedule_id) == {}
 
 
@@ -157,7 +157,7 @@ async def test_a_seat_taken_over_before_the_sweep_stays_with_its_new_holder(worl
         BOOK, input={"reservationId": theirs["id"], "token": theirs["token"], "contact": {"email": EMAIL}}
     )
     assert sold["status"] == "CONFIRMED"
-    assert await broken_rules(world.app.pool) == []
+    assert await broken_rules(world.tables) == []
 
 
 async def test_a_hold_taken_over_whole_ends_without_a_word_about_its_seats(world: World) -> None:
@@ -171,7 +171,7 @@ async def test_a_hold_taken_over_whole_ends_without_a_word_about_its_seats(world
     looked = await world.data(RESERVATION, id=over["id"], token=over["token"])
     assert looked["status"] == "EXPIRED"
     assert {(seat["status"], seat["mine"]) for seat in looked["seats"]} == {("HELD", False)}
-    assert await broken_rules(world.app.pool) == []
+    assert await broken_rules(world.tables) == []
 
 
 async def test_several_sweepers_end_each_reservation_once(world: World) -> None:
@@ -183,10 +183,10 @@ async def test_several_sweepers_end_each_reservation_once(world: World) -> None:
     swept = await asyncio.gather(*(world.app.worker.expiry.sweep() for _ in range(4)))
     assert sum(swept) == 10
     ended = "SELECT count(*) FROM event WHERE type = 'reservation.expired'"
-    assert await world.app.pool.fetchval(ended) == 10
+    assert await world.tables.fetchval(ended) == 10
     for departure in departures:
         assert await world.allocations(departure.schedule_id) == {2: "HELD"}
-    assert await broken_rules(world.app.pool) == []
+    assert await broken_rules(world.tables) == []
 
 
 async def test_staff_block_a_seat_whose_hold_has_run_out(world: World) -> None:
@@ -197,4 +197,4 @@ async def test_staff_block_a_seat_whose_hold_has_run_out(world: World) -> None:
     assert (await world.data(block, departure.staff, input=wish))["seatString"] == "XAAA"
     assert await world.app.worker.expiry.sweep() == 1
     assert (await world.data(RESERVE, input=named(departure, "A1")))["code"] == "SEATS_UNAVAILABLE"
-    assert await broken_rules(world.app.pool) == []
+    assert await broken_rules(world.tables) == []

@@ -23,18 +23,18 @@ def lasting(answer: Any) -> Any:
 
 async def count(world: World, table: str) -> int:
     """How many rows there are."""
-    return int(await world.app.pool.fetchval(f"SELECT count(*) FROM {table}"))
+    return int(await world.tables.fetchval(f"SELECT count(*) FROM {table}"))
 
 
 async def test_a_guests_reservation_sent_again_gives_the_same_with_its_token(world: World) -> None:
     departure, viewer = await world.departure(), stranger(world)
     wish = {**named(departure, "A1", "A2"), **KEY}
     first = await world.data(RESERVE, viewer, input=wish)
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     again = await world.data(RESERVE, world.guest(viewer.address), input=wish)
     assert lasting(again) == lasting(first)
     assert again["token"]
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
 
 
 @pytest.mark.parametrize("signed_in", [True, False], ids=["an account", "a guest"])
@@ -49,18 +49,18 @@ async def test_of_twenty_sent_at_once_one_has_an_effect_and_all_get_its_answer(
     assert all(each["expiresAt"] == answers[0]["expiresAt"] for each in answers)
     assert await world.allocations(departure.schedule_id) == {0: "HELD", 1: "HELD"}
     assert (await count(world, "reservation"), await count(world, "idempotency_key")) == (1, 1)
-    assert await broken_rules(world.app.pool) == []
+    assert await broken_rules(world.tables) == []
 
 
 async def test_of_twenty_refused_at_once_all_get_the_same_refusal(world: World) -> None:
     departure, viewer = await world.departure(), await world.person()
     await reserved(world, departure, "A1")
     wish = {**named(departure, "A1"), **KEY}
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     answers = await asyncio.gather(*(world.data(RESERVE, viewer, input=wish) for _ in range(20)))
     assert all(each == answers[0] for each in answers)
     assert answers[0]["code"] == "SEATS_UNAVAILABLE"
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
 
 
 async def every_step(world: World, departure: Departure, viewer: Viewer) -> dict[str, tuple[Viewer, Any]]:
@@ -85,16 +85,16 @@ async def test_every_mutation_sent_twice_has_one_effect_and_the_same_answer(worl
         keyed = {**wish, "idempotencyKey": f"step {number}"}
         first = await world.data(document, caller, input=keyed)
         assert "code" not in first, first
-        before = await trade_tables(world.app.pool)
+        before = await trade_tables(world.tables)
         assert lasting(await world.data(document, caller, input=keyed)) == lasting(first)
-        assert await trade_tables(world.app.pool) == before
-    assert await broken_rules(world.app.pool) == []
+        assert await trade_tables(world.tables) == before
+    assert await broken_rules(world.tables) == []
 
 
 async def test_a_key_used_with_another_input_is_a_mismatch(world: World) -> None:
     departure, viewer = await world.departure(), await world.person()
     first = await world.data(RESERVE, viewer, input={**named(departure, "A1"), **KEY})
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     for document, wish in (
         (RESERVE, named(departure, "A2")),
         (RESERVE, {**named(departure, "A1"), "contact": {"email": EMAIL}}),
@@ -103,7 +103,7 @@ async def test_a_key_used_with_another_input_is_a_mismatch(world: World) -> None
     ):
         refused = await world.data(document, viewer, input={**wish, **KEY})
         assert (refused["code"], refused["path"]) == ("IDEMPOTENCY_MISMATCH", ["idempotencyKey"])
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
     again = await world.data(RESERVE, viewer, input={**named(departure, "A1"), **KEY})
     assert again["id"] == first["id"]
 
@@ -132,7 +132,7 @@ async def test_every_kind_of_refusal_is_kept_whole(world: World) -> None:
     departure, viewer = await world.departure(), await world.person()
     one, sold = [await reserved(world, departure, label, viewer=viewer) for label in ("A1", "A2")]
     made = await world.data(BOOK, viewer, input={"reservationId": sold["id"]})
-    await world.app.pool.execute(
+    await world.tables.execute(
         "UPDATE reservation SET expires_at = expires_at - interval '1 hour' WHERE status = 'ACTIVE'"
     )
     wishes = [
@@ -162,10 +162,10 @@ async def test_a_key_is_free_again_after_a_day(world: World) -> None:
     departure, viewer = await world.departure(), await world.person()
     first = await world.data(RESERVE, viewer, input={**named(departure, "A1"), **KEY})
     older = "UPDATE idempotency_key SET created_at = created_at - $1::text::interval"
-    await world.app.pool.execute(older, "23 hours 59 minutes")
+    await world.tables.execute(older, "23 hours 59 minutes")
     again = await world.data(RESERVE, viewer, input={**named(departure, "A1"), **KEY})
     assert again["id"] == first["id"]
-    await world.app.pool.execute(older, "1 minute")
+    await world.tables.execute(older, "1 minute")
     other = await world.data(RESERVE, viewer, input={**named(departure, "A2"), **KEY})
     assert other["__typename"] == "Reservation"
     assert other["id"] != first["id"]
@@ -175,11 +175,11 @@ async def test_a_key_is_free_again_after_a_day(world: World) -> None:
 
 async def test_a_key_has_one_to_255_characters(world: World) -> None:
     departure, viewer = await world.departure(), await world.person()
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     for key in ("", "k" * 256):
         refused = await world.data(RESERVE, viewer, input={**named(departure, "A1"), "idempotencyKey": key})
         assert (refused["code"], refused["path"]) == ("INVALID_INPUT", ["idempotencyKey"])
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
     for key, label in (("k", "A1"), ("k" * 255, "A2"), ("ключ 🔑", "A3")):
         made = await world.data(RESERVE, viewer, input={**named(departure, label), "idempotencyKey": key})
         assert made["__typename"] == "Reservation"
@@ -190,6 +190,6 @@ async def test_nothing_that_a_caller_sent_can_be_read_from_the_keys(world: World
     held = await reserved(world, departure, "A1", viewer=viewer)
     wish = {"reservationId": held["id"], "token": held["token"], "contact": {"email": EMAIL}, **KEY}
     await world.data(BOOK, viewer, input=wish)
-    kept = await world.app.pool.fetchval("SELECT idempotency_key::text FROM idempotency_key")
+    kept = await world.tables.fetchval("SELECT idempotency_key::text FROM idempotency_key")
     for secret in (held["token"], EMAIL, viewer.address):
         assert secret not in kept

@@ -66,13 +66,13 @@ async def test_every_outcome_is_reached_and_a_refusal_changes_nothing(strict: Wo
     for member in members_of(union):
         departure = await strict.departure(seats=8)
         wish = await CASES[field, member](strict, departure)
-        before = await trade_tables(strict.app.pool)
+        before = await trade_tables(strict.tables)
         answer = await strict.data(document, wish.viewer, input=wish.input)
         assert answer["__typename"] == member, answer
-        unchanged = await trade_tables(strict.app.pool) == before
+        unchanged = await trade_tables(strict.tables) == before
         assert unchanged == ("code" in answer), member
         assert "code" not in answer or answer["message"]
-    assert await broken_rules(strict.app.pool) == []
+    assert await broken_rules(strict.tables) == []
 
 
 def test_every_member_of_the_unions_has_a_case() -> None:
@@ -312,9 +312,9 @@ async def _(world: World, departure: Departure) -> Wish:
 @pytest.mark.feature("S3.18")
 async def test_who_is_no_staff_may_not_block_and_the_error_has_a_code(world: World) -> None:
     departure, elsewhere = await world.departure(), await world.departure()
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     wish = to_block(departure, "A1")
     assert await world.code(BLOCK, None, input=wish) == "UNAUTHENTICATED"
     for viewer in (await world.person(), elsewhere.staff):
         assert await world.code(BLOCK, viewer, input=wish) == "FORBIDDEN"
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before

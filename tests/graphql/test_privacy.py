@@ -122,7 +122,7 @@ class Case:
         return [_user(self.astrid), _user(self.staff)]
 
     async def events(self) -> list[str]:
-        rows = await self.world.app.pool.fetch(
+        rows = await self.world.tables.fetch(
             "SELECT id, xid::text::bigint AS xid FROM event WHERE organization_id = $1",
             decode(self.organization)[1],
         )
@@ -195,7 +195,7 @@ async def case(world: World) -> Case:
             "provider of another resource": other_provider,
         },
     )
-    await world.app.pool.execute(
+    await world.tables.execute(
         "UPDATE account SET phone = '+46 70 111 22 33' WHERE id = $1", astrid.user_id
     )
     await _customer(case, astrid, "A", "Astrid Contact", "astrid-contact@secret.example", "+46 8 123 456")
@@ -207,7 +207,7 @@ async def case(world: World) -> Case:
         label = f"{'CDEFGH'[list(case.strangers).index(name)]}1"
         mine = await hold(world, stranger, encode("Schedule", other_schedule), label)
         await sell(world, stranger, mine, {"email": "stranger@test.example"})
-    account = await world.app.pool.fetchrow("SELECT * FROM account WHERE id = $1", astrid.user_id)
+    account = await world.tables.fetchrow("SELECT * FROM account WHERE id = $1", astrid.user_id)
     assert account is not None
     case.secrets |= {
         "Astrid's address": account["email"],
@@ -352,7 +352,7 @@ async def test_nobody_learns_or_changes_anything_of_others(case: Case) -> None:
 
 async def _private_events(case: Case) -> list[str]:
     """The events of others' reservations and bookings, and of the schedule that the strangers have no part in."""
-    rows = await case.world.app.pool.fetch(
+    rows = await case.world.tables.fetch(
         "SELECT id, xid::text::bigint AS xid FROM event WHERE stream_id = ANY ($1::uuid[])",
         [decode(id_)[1] for id_ in (case.schedule, *case.reservations, *case.bookings)],
     )
@@ -372,7 +372,7 @@ async def _tables(world: World) -> dict[str, list[str]]:
         "membership",
     )
     return {
-        name: [row[0] for row in await world.app.pool.fetch(f"SELECT t::text FROM {name} t ORDER BY 1")]
+        name: [row[0] for row in await world.tables.fetch(f"SELECT t::text FROM {name} t ORDER BY 1")]
         for name in names
     }
 
@@ -522,7 +522,7 @@ def _take_mine(schedule: Json) -> list[str]:
 
 
 async def test_no_event_holds_a_name_an_address_a_number_or_a_token(case: Case) -> None:
-    rows = await case.world.app.pool.fetch("SELECT data::text, e::text AS whole FROM event e")
+    rows = await case.world.tables.fetch("SELECT data::text, e::text AS whole FROM event e")
     assert len(rows) > 20
     for name in "name", "address", "phone", "reference":
         for whose in "Astrid Contact", "Gunnar Guest":

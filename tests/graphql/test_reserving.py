@@ -110,7 +110,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 async def test_what_no_schedule_could_ever_grant_is_invalid_and_says_where(world: World) -> None:
     departure = await world.departure(max_seats=3)
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     for wrong, (target, path) in WRONG.items():
         ((kind, wish),) = target.items()
         asked = {"target": {kind: {"scheduleId": departure.id, **wish}}}
@@ -124,7 +124,7 @@ async def test_what_no_schedule_could_ever_grant_is_invalid_and_says_where(world
     none: dict[str, Any] = {}
     for target in (none, both):
         assert await world.code(RESERVE, input={"target": target}) == "BAD_USER_INPUT"
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
     allowed = await world.data(RESERVE, input=named(departure, "A1", "A2", "A3"))
     assert allowed["__typename"] == "Reservation"
 
@@ -134,7 +134,7 @@ async def test_what_has_started_or_is_closed_is_not_sold(world: World) -> None:
     refused = await world.data(RESERVE, input=named(departure, "A1"))
     assert (refused["code"], refused["path"]) == ("INVALID_INPUT", ["target"])
     closed = await departing(world, HOUR)
-    await world.app.pool.execute("UPDATE schedule SET status = 'CLOSED' WHERE id = $1", closed.schedule_id)
+    await world.tables.execute("UPDATE schedule SET status = 'CLOSED' WHERE id = $1", closed.schedule_id)
     refused = await world.data(RESERVE, input=named(closed, "A1"))
     assert (refused["code"], refused["path"]) == ("INVALID_INPUT", ["target"])
     assert await world.allocations(closed.schedule_id) == {}
@@ -153,7 +153,7 @@ async def test_a_hold_lasts_a_quarter_of_an_hour_unless_the_offering_says_otherw
 async def test_a_hold_ends_when_the_schedule_starts_also_when_extended(world: World) -> None:
     departure = await departing(world, timedelta(minutes=5))
     held = await reserved(world, departure, "A1")
-    start = await world.app.pool.fetchval(
+    start = await world.tables.fetchval(
         "SELECT starts_at FROM schedule WHERE id = $1", departure.schedule_id
     )
     assert instant(held["expiresAt"]) == start
@@ -177,7 +177,7 @@ async def test_an_extension_starts_the_time_anew_twice_and_no_more(world: World)
     assert (refused["code"], refused["path"]) == ("POLICY_VIOLATION", ["id"])
     looked = await world.data(RESERVATION, id=held["id"], token=held["token"])
     assert looked["expiresAt"] == extended["expiresAt"]
-    assert await broken_rules(world.app.pool) == []
+    assert await broken_rules(world.tables) == []
 
 
 async def test_an_extension_never_shortens_when_the_offering_grants_less_by_now(world: World) -> None:
@@ -278,7 +278,7 @@ async def test_the_guests_of_an_address_share_a_limit(strict: World) -> None:
     assert (await reserved(strict, departure, "A4", viewer=strict.guest("203.0.113.10")))["token"]
     assert await reserved(strict, departure, "B1", viewer=await strict.person())
     clear = "SELECT count(*) FROM reservation WHERE reservation::text LIKE '%203.0.113.%'"
-    assert await strict.app.pool.fetchval(clear) == 0
+    assert await strict.tables.fetchval(clear) == 0
 
 
 @pytest.mark.feature("S4.10", "S4.29")
@@ -358,11 +358,11 @@ async def test_giving_up_frees_the_seats_for_the_very_next_request(world: World)
     assert released["status"] == "RELEASED"
     assert {seat["status"] for seat in released["seats"]} == {"AVAILABLE"}
     theirs = await reserved(world, departure, "A1")
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     again = await world.data(RELEASE, input=mine)
     assert (again["id"], again["status"]) == (held["id"], "RELEASED")
     assert (await world.data(EXTEND, input=mine))["code"] == "RESERVATION_EXPIRED"
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
     assert (await world.data(RESERVATION, id=theirs["id"], token=theirs["token"]))["status"] == "ACTIVE"
 
 
@@ -380,7 +380,7 @@ async def test_seats_that_were_freed_in_any_way_are_had_by_the_next_request(worl
     assert (await world.data(RESERVE, input=named(departure, "A4")))["code"] == "SEATS_UNAVAILABLE"
     await world.data(BLOCK, departure.staff, input={**block, "blocked": False})
     assert (await reserved(world, departure, "A1", "A2", "A3", "A4"))["status"] == "ACTIVE"
-    assert await broken_rules(world.app.pool) == []
+    assert await broken_rules(world.tables) == []
 
 
 @pytest.mark.feature("S4.24")
@@ -389,17 +389,17 @@ async def test_staff_free_a_reservation_that_is_stuck_and_nobody_else_does(world
     held = await reserved(world, departure, "A1", "A2", viewer=await world.person())
     wish = {"id": held["id"], "reason": "The customer called."}
     provider = await world.member(departure.organization, Role.PROVIDER)
-    before = await trade_tables(world.app.pool)
+    before = await trade_tables(world.tables)
     for viewer in (None, await world.person(), elsewhere.staff, provider):
         assert (await world.data(FORCE_RELEASE, viewer, input=wish))["code"] == "NOT_FOUND"
-    assert await trade_tables(world.app.pool) == before
+    assert await trade_tables(world.tables) == before
     freed = await world.data(FORCE_RELEASE, departure.staff, input=wish)
     assert (freed["status"], freed["token"]) == ("RELEASED", None)
     assert await world.allocations(departure.schedule_id) == {}
     noted = "SELECT release_reason FROM reservation WHERE status = 'RELEASED'"
-    assert await world.app.pool.fetchval(noted) == "The customer called."
+    assert await world.tables.fetchval(noted) == "The customer called."
     told = "SELECT data FROM event WHERE type = 'reservation.released'"
-    assert (await world.app.pool.fetchval(told))["forced"] is True
+    assert (await world.tables.fetchval(told))["forced"] is True
 
 
 async def test_a_blocked_seat_is_out_of_sale_until_it_is_put_back(world: World) -> None:

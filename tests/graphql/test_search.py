@@ -123,16 +123,16 @@ async def test_a_date_is_the_one_on_the_wall_there(world: World) -> None:
 async def test_free_seats_are_counted_as_they_are_now(world: World) -> None:
     line = await Line(world).runs("UTC", NINE)
     (id_,) = line.ids.values()
-    schedule_id = await world.app.pool.fetchval("SELECT id FROM schedule")
+    schedule_id = await world.tables.fetchval("SELECT id FROM schedule")
     block = BlockSeats(schedule_id, ["A1", "A2", "A3"], True)
     await world.app.services.timetable.block_seats(line.staff, block)
-    await world.app.pool.execute("""
+    await world.tables.execute("""
       INSERT INTO reservation (id, schedule_id, organization_id, holder, seats, total_amount, total_currency, ttl,
         created_at, expires_at)
       SELECT gen_random_uuid(), id, organization_id, 'x', '{4}', 1, 'INR', 'PT1M', now(), now() - interval '1 s'
       FROM schedule
     """)
-    await world.app.pool.execute("""
+    await world.tables.execute("""
       INSERT INTO allocation (schedule_id, seat, status, held_until, reservation_id)
       SELECT schedule_id, 4, 'HELD', expires_at, id FROM reservation
     """)
@@ -155,7 +155,7 @@ async def test_what_is_over_is_found_by_date_alone_and_what_is_cancelled_never(w
     page = await world.data(SEARCH, search={"date": "2020-05-01"}, first=1)
     assert page["nodes"][0]["status"] == "PAST"
     assert await found(world, {"from": "2019-01-01T00:00:00Z"}) == list(line.ids.values())
-    await world.app.pool.execute("UPDATE schedule SET status = 'CANCELLED'")
+    await world.tables.execute("UPDATE schedule SET status = 'CANCELLED'")
     assert await found(world, {"date": "2020-05-01"}) == []
 
 

@@ -190,7 +190,7 @@ async def test_what_is_not_there_is_not_watched(world: World) -> None:
 async def forget_the_log(world: World) -> None:
     """What retention does: drop what is old, and write down how far the log reaches back."""
     await world.app.feed.turn()
-    await world.app.pool.execute("""
+    await world.tables.execute("""
       WITH gone AS (DELETE FROM event RETURNING xid, id)
       UPDATE installation SET (log_start_xid, log_start_id)
         = (SELECT xid, id FROM gone ORDER BY gone.xid DESC, id DESC LIMIT 1)
@@ -372,7 +372,7 @@ async def test_a_reservation_is_followed_by_its_token_and_by_staff(world: World)
 async def test_bookings_reach_their_customer_their_organization_and_their_provider(world: World) -> None:
     departure, customer = await world.departure(seats=8), await world.person()
     provider = await world.member(departure.organization, Role.PROVIDER)
-    await world.app.pool.execute("UPDATE resource SET provider_id = $1", provider.user_id)
+    await world.tables.execute("UPDATE resource SET provider_id = $1", provider.user_id)
     whose = {"organizationId": encode("Organization", departure.organization.id)}
     async with (
         world.watching(BOOKINGS, customer) as own,
@@ -432,7 +432,7 @@ async def test_who_is_no_member_any_more_is_told_no_more(world: World, document:
         assert (await watch.next())["__typename"] in ("EventDelivered", "BookingChanged")
         while document is EVENTS and (await watch.next())["event"]["type"] != "booking.confirmed":
             pass
-        await world.app.pool.execute("DELETE FROM membership WHERE account_id = $1", departure.staff.user_id)
+        await world.tables.execute("DELETE FROM membership WHERE account_id = $1", departure.staff.user_id)
         await change("A2")
         assert await watch.code() == "FORBIDDEN"
 
@@ -442,13 +442,13 @@ async def test_a_saved_resource_ends_nobodys_stream(world: World) -> None:
     departure = await world.departure(seats=8)
     provider = await world.member(departure.organization, Role.PROVIDER)
     await world.resource(departure.organization, departure.staff, provider_id=provider.user_id)
-    await world.app.pool.execute("UPDATE resource SET provider_id = $1", provider.user_id)
+    await world.tables.execute("UPDATE resource SET provider_id = $1", provider.user_id)
     filter_ = {"organizationId": encode("Organization", departure.organization.id)}
     after = await end_of_log(world)
     async with world.watching(EVENTS, provider, filter=filter_, after=after) as watch:
         for label in "A1", "A2":
             await block(world, departure, label)
             assert (await watch.next())["event"]["type"] == "seats.blocked"
-            await world.app.pool.execute(
+            await world.tables.execute(
                 "UPDATE resource SET name = name || '.' WHERE id = $1", departure.resource.id
             )

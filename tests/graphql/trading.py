@@ -67,7 +67,7 @@ async def let_time_pass(world: World, departure: Departure, by: timedelta) -> No
         "UPDATE reservation SET expires_at = expires_at - $2::interval WHERE schedule_id = $1",
         "UPDATE allocation SET held_until = held_until - $2::interval WHERE schedule_id = $1",
     ):
-        await world.app.pool.execute(statement, departure.schedule_id, by)
+        await world.tables.execute(statement, departure.schedule_id, by)
 
 
 def instant(text: str) -> datetime:

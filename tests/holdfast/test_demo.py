@@ -26,7 +26,7 @@ async def test_a_first_start_that_is_cut_short_leaves_a_database_that_the_next_o
     said: list[str] = []
     await fill(world.app, said.append)
     assert sum("@demo.example" in line for line in said) == 4
-    assert await world.app.pool.fetchval("SELECT count(*) FROM schedule") > 300
+    assert await world.tables.fetchval("SELECT count(*) FROM schedule") > 300
 
 
 async def test_nobody_has_an_account_whose_password_was_not_shown(world: World) -> None:
@@ -36,4 +36,4 @@ async def test_nobody_has_an_account_whose_password_was_not_shown(world: World) 
 
     with pytest.raises(Interrupted):
         await fill(world.app, interrupt)
-    assert await world.app.pool.fetchval("SELECT count(*) FROM account") == 0
+    assert await world.tables.fetchval("SELECT count(*) FROM account") == 0

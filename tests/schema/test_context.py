@@ -11,7 +11,7 @@ from uuid import UUID
 
 from domain.access import Role
 from domain.ids import new_id
-from domain.reads import Reads
+from domain.reads import OwnedReads, Reads
 from domain.viewer import Viewer
 from schema.context import Context, Services
 
@@ -23,21 +23,21 @@ class CountedReads:
         self.asked = Counter[str]()
 
     def __getattr__(self, name: str) -> Any:
-        return None
+        return lambda *_: None
 
     async def now(self) -> datetime:
         self.asked["now"] += 1
         await asyncio.sleep(0)
         return datetime(2027, 3, 28, tzinfo=UTC)
 
-    async def roles(self, account_id: UUID) -> Mapping[UUID, Role]:
+    async def roles(self, viewer: Viewer) -> Mapping[UUID, Role]:
         self.asked["roles"] += 1
         await asyncio.sleep(0)
-        return {account_id: Role.STAFF}
+        return {viewer.user_id or new_id(): Role.STAFF}
 
 
 def context(reads: CountedReads) -> Context:
-    services = Services("0", cast("Reads", reads), *([None] * 7))  # type: ignore[arg-type]
+    services = Services("0", cast("Reads", reads), cast("OwnedReads", reads), *([None] * 7))  # type: ignore[arg-type]
     return Context(
         Viewer("192.0.2.1", "test", new_id(), new_id(), datetime.max.replace(tzinfo=UTC)), services
     )

@@ -1,10 +1,172 @@
-"""What has an owner is shown to its owner alone."""
+"""What has an owner is shown to its owner alone.
+
+Who asks stands in settings of the transaction, which db/caller.py sets at its start. The policies apply to the tables'
+owner, too (FORCE), who sees everything with ``holdfast.caller`` set to ``system`` and nothing without. So a dump is
+taken with ``PGOPTIONS='-c holdfast.caller=system' pg_dump --enable-row-security``: without that option pg_dump
+refuses, and without the setting it would be empty. Restoring a whole dump needs neither.
+"""
 
 from __future__ import annotations
+
+from alembic import op
 
 revision = "0003"
 down_revision = "0002"
 
+# Two databases of one cluster may be migrated at once, and roles belong to the cluster.
+ROLE = """
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'holdfast_server') THEN
+    BEGIN
+      CREATE ROLE holdfast_server NOLOGIN;
+      EXECUTE format('GRANT holdfast_server TO %I', current_user);
+    EXCEPTION
+      WHEN duplicate_object OR unique_violation THEN NULL;
+      WHEN insufficient_privilege THEN
+        RAISE insufficient_privilege USING MESSAGE = 'create the role holdfast_server; let an administrator do it: '
+          'CREATE ROLE holdfast_server LOGIN PASSWORD ''...''';
+    END;
+  END IF;
+END $$
+"""
+
+GRANTS = (
+    ("SELECT", "ALL TABLES IN SCHEMA public"),
+    ("INSERT", "organization, account, membership, session, refresh_token, login_throttle"),
+    (
+        "INSERT",
+        "seat_layout, resource, offering, schedule, reservation, booking, allocation, event, idempotency_key",
+    ),
+    ("UPDATE", "account, membership, session, refresh_token, login_throttle, resource, offering, schedule"),
+    ("UPDATE", "reservation, booking, allocation, idempotency_key"),
+    ("UPDATE (log_start_xid, log_start_id)", "installation"),
+    ("DELETE", "session, login_throttle, allocation, event, idempotency_key"),
+)
+
+# A sub-select is evaluated once a statement and not once a row, and only if a row depends on it.
+SYSTEM = "(SELECT current_setting('holdfast.caller', true) = 'system')"
+OWN = "ANY ((SELECT nullif(nullif(current_setting('holdfast.caller', true), ''), 'system')::uuid[])::uuid[])"
+SCOPES = "(SELECT string_to_array(current_setting('holdfast.scopes', true), ','))"
+HERE = "organization_id = ANY (ARRAY(SELECT organization_id FROM membership WHERE account_id = {own} AND role {role}))"
+MANAGED = HERE.format(own=OWN, role="IN ('STAFF', 'ADMIN')")
+PROVIDING = HERE.format(own=OWN, role="IN ('PROVIDER')")
+
+PROVIDED = (
+    "EXISTS (SELECT FROM schedule JOIN resource ON resource.id = schedule.resource_id"
+    f" WHERE schedule.id = booking.schedule_id AND resource.provider_id = {OWN})"
+)
+
+RESERVED = f"{SYSTEM} OR account_id = {OWN} OR id = {OWN} OR {MANAGED}"
+
+POLICIES = (
+    ("account", "caller", "ALL", f"USING ({SYSTEM} OR id = {OWN})"),
+    ("membership", "caller", "SELECT", f"USING (account_id = {OWN})"),
+    ("membership", "system", "ALL", f"USING ({SYSTEM})"),
+    ("session", "caller", "ALL", f"USING ({SYSTEM} OR account_id = {OWN})"),
+    ("refresh_token", "caller", "ALL",
+     "USING (EXISTS (SELECT FROM session WHERE session.id = refresh_token.session_id))"),
+    ("reservation", "caller", "ALL", f"USING ({RESERVED}) WITH CHECK ({RESERVED} OR account_id IS NULL)"),
+    ("booking", "caller", "ALL",
+     f"USING ({SYSTEM} OR account_id = {OWN} OR reservation_id = {OWN} OR {MANAGED})"),
+    ("booking", "provider", "SELECT",
+     f"USING ({PROVIDING} AND {PROVIDED})"),
+    ("event", "author", "INSERT", f"WITH CHECK (actor_id IS NULL OR actor_id = {OWN})"),
+    ("event", "provider", "SELECT",
+     f"USING ({PROVIDING} AND resource_id = ANY (ARRAY(SELECT id FROM resource WHERE provider_id = {OWN})))"),
+    ("event", "reader", "SELECT", f"USING (account_id = {OWN} OR {MANAGED})"),
+    ("event", "system", "ALL", f"USING ({SYSTEM})"),
+    ("idempotency_key", "caller", "ALL", f"USING ({SYSTEM} OR encode(scope, 'hex') = ANY ({SCOPES}::text[]))"),
+)  # fmt: skip
+
+# The planner looks behind a policy only through operators that tell nothing of what they compare (LEAKPROOF), and
+# lower() is none: by an expression of it no account could be found along an index.
+ADDRESS = (
+    "ALTER TABLE account ADD COLUMN email_key text NOT NULL GENERATED ALWAYS AS (lower(email)) STORED",
+    "DROP INDEX account_email",
+    "CREATE UNIQUE INDEX account_email ON account (email_key)",
+)
+
+# What is found by who is not its owner yet: each by a whole key, and nothing else of it.
+DOOR = """
+CREATE FUNCTION {signature} LANGUAGE plpgsql AS $$
+DECLARE
+  asking CONSTANT text := current_setting('holdfast.caller', true);
+BEGIN
+  PERFORM set_config('holdfast.caller', 'system', true);
+  {look};
+  PERFORM set_config('holdfast.caller', asking, true);
+END $$
+"""
+DOORS = {
+    "account_of_address(address text) RETURNS SETOF account": (
+        "RETURN QUERY SELECT * FROM account WHERE email_key = lower(address)"
+    ),
+    "session_of_token(token bytea, OUT id uuid, OUT account_id uuid)": (
+        "SELECT s.id, s.account_id INTO session_of_token.id, session_of_token.account_id"
+        " FROM refresh_token t JOIN session s ON s.id = t.session_id WHERE t.hash = token"
+    ),
+    "booking_of_reference(known text, address text) RETURNS SETOF booking": (
+        "RETURN QUERY SELECT * FROM booking WHERE reference = known AND lower(contact_email) = lower(address)"
+    ),
+    "reservation_of_booking(booking uuid, OUT id uuid)": (
+        "SELECT b.reservation_id INTO reservation_of_booking.id FROM booking b WHERE b.id = booking"
+    ),
+    "active_of_holder(counted bytea, at timestamptz, OUT active integer, OUT free_at timestamptz)": (
+        "SELECT count(*), min(r.expires_at) INTO active_of_holder.active, active_of_holder.free_at"
+        " FROM reservation r WHERE r.holder = counted AND r.status = 'ACTIVE' AND r.expires_at > at"
+    ),
+}
+
+# As in 0001, but for the last step: what a guest holds is counted with what others of their network hold.
+LOCKS = """
+CREATE OR REPLACE FUNCTION lock_schedule(
+  target uuid, wanted smallint[], caller bytea,
+  OUT present boolean, OUT version bigint, OUT status text, OUT at timestamptz,
+  OUT held integer, OUT booked integer, OUT blocked integer,
+  OUT seats smallint[], OUT states text[], OUT untils timestamptz[], OUT reservations uuid[], OUT bookings uuid[],
+  OUT caller_active integer, OUT caller_free_at timestamptz
+) LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  IF caller IS NOT NULL THEN
+    PERFORM pg_advisory_xact_lock(hashtextextended(encode(caller, 'hex'), 0));
+  END IF;
+  PERFORM pg_advisory_xact_lock(hashtextextended(target::text, 2));
+  SELECT s.version, s.status INTO lock_schedule.version, lock_schedule.status
+    FROM schedule s WHERE s.id = target FOR NO KEY UPDATE;
+  present := FOUND;
+  at := clock_timestamp();
+  SELECT count(*) FILTER (WHERE a.status = 'HELD' AND a.held_until > at),
+         count(*) FILTER (WHERE a.status = 'BOOKED'),
+         count(*) FILTER (WHERE a.status = 'BLOCKED')
+    INTO held, booked, blocked
+    FROM allocation a WHERE a.schedule_id = target;
+  SELECT array_agg(a.seat ORDER BY a.seat), array_agg(a.status ORDER BY a.seat),
+         array_agg(a.held_until ORDER BY a.seat), array_agg(a.reservation_id ORDER BY a.seat),
+         array_agg(a.booking_id ORDER BY a.seat)
+    INTO seats, states, untils, reservations, bookings
+    FROM allocation a
+    WHERE a.schedule_id = target AND (wanted IS NULL OR a.seat = ANY (wanted))
+      AND (a.status <> 'HELD' OR a.held_until > at);
+  IF caller IS NOT NULL THEN
+    SELECT h.active, h.free_at INTO caller_active, caller_free_at FROM active_of_holder(caller, at) h;
+  END IF;
+END $$
+"""
+
 
 def upgrade() -> None:
-    """Nothing yet."""
+    op.execute(ROLE)
+    op.execute("GRANT USAGE ON SCHEMA public TO holdfast_server")
+    for verb, tables in GRANTS:
+        op.execute(f"GRANT {verb} ON {tables} TO holdfast_server")
+    for statement in ADDRESS:
+        op.execute(statement)
+    for table in dict.fromkeys(table for table, *_ in POLICIES):
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    for table, name, command, rows in POLICIES:
+        op.execute(f"CREATE POLICY {name} ON {table} FOR {command} {rows}")
+    for signature, look in DOORS.items():
+        op.execute(DOOR.format(signature=signature, look=look))
+    op.execute(LOCKS)
