@@ -67,7 +67,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="processes that serve on the port; by default 1",
     )
+    serve.add_argument(
+        "--trusted-documents",
+        type=Path,
+        metavar="DIR",
+        help="folder of graphql-codegen's persisted-documents.json, in place of HOLDFAST_TRUSTED_DOCUMENTS",
+    )
     serve.add_argument("--part", type=_part, help=argparse.SUPPRESS)  # how one of several is started
+    serve.add_argument("--siblings", type=Path, help=argparse.SUPPRESS)  # where it finds the others
     add("worker", "run the background loops alone, beside servers on the same database", commands.worker)
     add("migrate", "bring the database to this version's schema", commands.migrate)
     add("seed", "fill an empty database with demo data and print its passwords once", commands.seed)

@@ -7,6 +7,7 @@ import asyncio
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Sequence
 
 from holdfast.database import database
@@ -23,6 +24,8 @@ async def serve(settings: Settings, asked: argparse.Namespace) -> None:
     """Serve until SIGINT or SIGTERM."""
     from holdfast.logs import configure_logging
 
+    if asked.trusted_documents is not None:
+        settings = settings.model_copy(update={"trusted_documents": asked.trusted_documents.absolute()})
     configure_logging(settings)
     if asked.part is not None:
         await _serve_part(settings, asked)
@@ -61,18 +64,21 @@ async def _serve_together(
         async with wire(settings, dsn) as app:
             await fill_if_empty(app, dsn, say)
 
-    def command(number: int, listening: int, line: int) -> list[str]:
-        # -P: what lies in the working directory is no part of us.
-        return [
-            sys.executable,
-            "-P",
-            "-m",
-            "holdfast",
-            *asked.arguments,
-            f"--part={number}:{listening}:{line}",
-        ]
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as siblings:
 
-    await supervise(sockets, command, lambda: introduce(settings, sockets, None))
+        def command(number: int, listening: int, line: int) -> list[str]:
+            # -P: what lies in the working directory is no part of us.
+            return [
+                sys.executable,
+                "-P",
+                "-m",
+                "holdfast",
+                *asked.arguments,
+                f"--part={number}:{listening}:{line}",
+                f"--siblings={siblings}",
+            ]
+
+        await supervise(sockets, command, lambda: introduce(settings, sockets, None))
 
 
 async def _serve_part(settings: Settings, asked: argparse.Namespace) -> None:
@@ -80,7 +86,7 @@ async def _serve_part(settings: Settings, asked: argparse.Namespace) -> None:
 
     async with database(settings, quiet=True) as dsn:
         await _must_be_migrated(dsn)
-        await serve_part(settings, dsn, asked.part)
+        await serve_part(settings, dsn, asked.part, asked.siblings)
 
 
 async def worker(settings: Settings, asked: argparse.Namespace) -> None:

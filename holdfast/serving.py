@@ -6,11 +6,13 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import uvicorn
 
 from holdfast.line import Line, Part
 from holdfast.settings import Settings
+from holdfast.siblings import Siblings
 from holdfast.transport.http_protocol import HttpProtocol
 from holdfast.transport.server import Server
 from holdfast.transport.socket_protocol import SocketProtocol
@@ -30,12 +32,16 @@ async def serve_alone(app: App, listening: socket.socket, ready: Callable[[], No
         await web.watch.close()
 
 
-async def serve_part(settings: Settings, dsn: str, part: Part) -> None:
-    """Serve as one of several, until told to stop; the first of them runs the worker."""
+async def serve_part(settings: Settings, dsn: str, part: Part, folder: Path) -> None:
+    """Serve as one of several, until told to stop; the first of them runs the worker.
+
+    In ``folder`` they find each other.
+    """
     line = await Line.open(part.line)
     try:
         async with wire(settings, dsn) as app:
-            web = make_web(app)
+            siblings = Siblings(folder, part.number)
+            web = make_web(app, siblings)
             server = _server(app, web, alone=False)
 
             def stop() -> None:
@@ -45,7 +51,7 @@ async def serve_part(settings: Settings, dsn: str, part: Part) -> None:
             if settings.works_inline and part.number == 1:
                 tasks.append(app.worker.run())
             try:
-                async with _beside(*tasks):
+                async with siblings.answering(web.metrics.families), _beside(*tasks):
                     await server.serve(sockets=[socket.socket(fileno=part.listening)])
             finally:
                 await web.watch.close()
