@@ -78,7 +78,9 @@ async def _serve_together(
                 f"--siblings={siblings}",
             ]
 
-        await supervise(sockets, command, lambda: introduce(settings, sockets, None))
+        await supervise(
+            sockets, command, lambda: introduce(settings, sockets, None), leave=settings.leave_seconds
+        )
 
 
 async def _serve_part(settings: Settings, asked: argparse.Namespace) -> None:
@@ -113,7 +115,7 @@ async def migrate(settings: Settings, asked: argparse.Namespace) -> None:
     """Bring the database to this version's schema."""
     from db.migrate import HEAD, upgrade
 
-    async with database(settings) as dsn:
+    async with database(settings, as_owner=True) as dsn:
         await upgrade(dsn, lambda step: say(f"Migrating to {step} ..."))
         say(f"The database is at schema {HEAD}.")
 
@@ -140,7 +142,7 @@ async def backup(settings: Settings, asked: argparse.Namespace) -> None:
     from holdfast.backup import check, take
 
     if not asked.verify:
-        async with database(settings) as dsn:
+        async with database(settings, as_owner=True) as dsn:
             await _must_have_schema(dsn)
             await take(dsn, asked.file, say)
     with open_backup(asked.file) as written:
@@ -161,7 +163,7 @@ async def restore(settings: Settings, asked: argparse.Namespace) -> None:
     with open_backup(asked.file) as written:
         say(f"Checking {asked.file} ...")
         await check(written, lambda _: None)
-        async with database(settings) as dsn:
+        async with database(settings, as_owner=True) as dsn:
             await put_back(dsn, written, say, replace=asked.replace)
     say("Restored. Watchers who come back start anew; sessions are as they were when the backup was taken.")
 
@@ -187,11 +189,31 @@ async def _prepared(settings: Settings, dsn: str) -> None:
     """A database of ours is migrated; one of the operator's must be migrated already."""
     if not settings.embedded:
         await _must_be_migrated(dsn)
+        await _must_own_nothing(settings, dsn)
         return
     from db.migrate import HEAD, upgrade, version
 
-    if await version(dsn) != HEAD:
-        await upgrade(dsn, lambda step: say(f"Migrating to {step} ..."))
+    async with database(settings, as_owner=True, quiet=True) as owner:
+        if await version(owner) != HEAD:
+            await upgrade(owner, lambda step: say(f"Migrating to {step} ..."))
+
+
+async def _must_own_nothing(settings: Settings, dsn: str) -> None:
+    """Refuse, in production, to serve with a login to which row security is no bar; elsewhere say so."""
+    from db.roles import MayNotServe, excess
+
+    try:
+        found = await excess(dsn)
+    except MayNotServe as error:
+        raise CommandFailed(str(error)) from None
+    if found is None:
+        return
+    told = f"HOLDFAST_DATABASE_URL logs in as {found}"
+    if settings.environment == "production":
+        raise CommandFailed(
+            f"{told}: give it holdfast_server, and HOLDFAST_MIGRATION_URL the owner (docs/operations.md, Roles)."
+        )
+    say(f"{told}: good enough here, refused in production.")
 
 
 async def _must_be_migrated(dsn: str) -> None:

@@ -81,6 +81,15 @@ class Health:
         }
         return JSONResponse(body, headers=_NO_STORE)
 
+    def go(self) -> None:
+        """Tell whoever asks for readiness that we go."""
+        self.leaving = True
+
+    async def leave(self) -> None:
+        """Do so, and give them the time to hear of it."""
+        self.go()
+        await asyncio.sleep(self.app.settings.leave_seconds)
+
     async def _checks(self) -> dict[str, str]:
         """What serving needs: each "ok", or what is wrong with it."""
         feed = self.app.feed

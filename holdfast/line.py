@@ -1,7 +1,8 @@
 """What a server process and the one that started it say to each other, over a socket pair.
 
-The server says a byte when it serves, and again each second while it does. It is told one byte, ``r``: retire, your
-successor serves. The end of the line tells it to stop: nobody is there any more.
+The server says a byte when it serves, and again each second while it does. It is told ``l``, tell callers that you
+are about to leave, or ``r``, retire, your successor serves. The end of the line tells it to stop: nobody is there any
+more.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 BEAT = 1.0
-ALIVE, RETIRE = b".", b"r"
+ALIVE, LEAVE, RETIRE = b".", b"l", b"r"
 
 
 class Part(NamedTuple):
@@ -41,9 +42,13 @@ class Line:
             self._writer.write(ALIVE)
             await asyncio.sleep(BEAT)
 
-    async def obey(self, retire: Callable[[], None], stop: Callable[[], None]) -> None:
-        """Wait for the one word that is said to us, or for the end of the one who would say it."""
-        (retire if await self._reader.read(1) == RETIRE else stop)()
+    async def obey(
+        self, leave: Callable[[], None], retire: Callable[[], None], stop: Callable[[], None]
+    ) -> None:
+        """Wait for what is said to us, or for the end of the one who would say it."""
+        while (word := await self._reader.read(1)) == LEAVE:
+            leave()
+        (retire if word == RETIRE else stop)()
 
     def close(self) -> None:
         """Hang up."""

@@ -47,7 +47,10 @@ async def serve_part(settings: Settings, dsn: str, part: Part, folder: Path) -> 
             def stop() -> None:
                 server.should_exit = True
 
-            tasks: list[Coroutine[object, object, None]] = [line.beat(), line.obey(server.retire, stop)]
+            tasks: list[Coroutine[object, object, None]] = [
+                line.beat(),
+                line.obey(web.health.go, server.retire, stop),
+            ]
             if settings.works_inline and part.number == 1:
                 tasks.append(app.worker.run())
             try:
@@ -77,7 +80,7 @@ def _server(app: App, web: Web, *, alone: bool) -> Server:
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_seconds)),
     )
-    return Server(config, web.transport.drain, alone=alone)
+    return Server(config, web.transport.drain, alone=alone, leave=web.health.leave if alone else None)
 
 
 @asynccontextmanager

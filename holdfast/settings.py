@@ -72,6 +72,12 @@ class Settings(BaseSettings):
         repr=False,
         description="PostgreSQL 15+ (`postgresql://...`); none starts the embedded one",
     )
+    migration_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="the same database for the role that owns the tables: for `migrate`, `backup` and `restore`;"
+        " by default `HOLDFAST_DATABASE_URL`",
+    )
     database_pool_min: int = Field(default=2, ge=1, description="database connections kept open by a process")
     database_pool_max: int = Field(default=10, ge=1, description="database connections a process may open")
     redis_url: str | None = Field(
@@ -175,6 +181,13 @@ class Settings(BaseSettings):
     )
     log_operations: bool = Field(default=True, description="log a line for each operation")
 
+    leave_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=300,
+        description="time at a stop in which `/health/ready` says 503 and everything still works",
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level logged"
     )
@@ -239,7 +252,7 @@ class Settings(BaseSettings):
             raise ValueError(f"give {SHORTEST_SECRET} characters or more")
         return value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "migration_url")
     @classmethod
     def _postgresql(cls, value: str | None) -> str | None:
         return _with_scheme(value, "postgresql", "postgres")
@@ -332,6 +345,8 @@ def _unsafe(settings: Settings) -> Iterator[str]:
 
 
 def _contradictory(settings: Settings) -> Iterator[str]:
+    if settings.migration_url is not None and settings.embedded:
+        yield "HOLDFAST_MIGRATION_URL needs HOLDFAST_DATABASE_URL: the embedded database has roles of its own"
     if settings.database_pool_min > settings.database_pool_max:
         yield "HOLDFAST_DATABASE_POOL_MIN is above HOLDFAST_DATABASE_POOL_MAX"
     if settings.redis_url is None and settings.inline_worker is False:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from holdfast.line import RETIRE
+from holdfast.line import LEAVE, RETIRE
 from holdfast.listening import IN_THE_DOOR, turn_newcomers_away
 from holdfast.terminal import CommandFailed
 
@@ -168,8 +168,10 @@ async def supervise(
     command: Command,
     started: Callable[[], None],
     patience: Patience | None = None,
+    leave: float = 0,
 ) -> None:
-    """Run a process for each socket until SIGINT or SIGTERM; ``started`` is called when all serve.
+    """Run a process for each socket until SIGINT or SIGTERM; ``started`` is called when all serve. Before it
+    stops, ``leave`` seconds pass in which the processes say that they are about to.
 
     Raises:
         CommandFailed: one did not come so far at the first start; it has said why.
@@ -186,6 +188,7 @@ async def supervise(
     finally:
         for number in signals:
             loop.add_signal_handler(number, _kill, posts)
+        await _leave(posts, leave)
         turn_newcomers_away(sockets)
         await asyncio.sleep(IN_THE_DOOR)
         await asyncio.gather(*(post.server.stop(patience.farewell) for post in posts if post.server))
@@ -221,6 +224,13 @@ async def _renew_when_told(posts: Sequence[Post]) -> None:
             log.error("restart.given_up", number=post.number)
         else:
             log.info("restart.done")
+
+
+async def _leave(posts: Sequence[Post], seconds: float) -> None:
+    for post in posts:
+        if post.server is not None:
+            post.server.writer.write(LEAVE)
+    await asyncio.sleep(seconds)
 
 
 def _kill(posts: Sequence[Post]) -> None:

@@ -20,14 +20,20 @@ LAST_WORDS = 10.0
 class Server(uvicorn.Server):
     """A server that lets ``drain`` say goodbye to streams before uvicorn waits for its connections to end.
 
-    ``alone`` means that nobody else accepts from its sockets, now or later.
+    ``alone`` means that nobody else accepts from its sockets, now or later. ``leave`` comes before anything is closed.
     """
 
     def __init__(
-        self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]], *, alone: bool = True
+        self,
+        config: uvicorn.Config,
+        drain: Callable[[], Awaitable[None]],
+        *,
+        alone: bool = True,
+        leave: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(config)
         self._drain = drain
+        self._leave = leave
         self._alone = alone
         self._replaced = False
 
@@ -52,6 +58,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop accepting, end the streams, then shut down as uvicorn does."""
+        if self._leave is not None:
+            await self._leave()
         if self._alone:
             turn_newcomers_away(sockets or [])
             await asyncio.sleep(IN_THE_DOOR)
