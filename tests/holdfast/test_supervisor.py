@@ -53,7 +53,7 @@ class Stage:
             ]
 
         with listening(Settings(port=0), 2) as sockets:
-            await supervise(sockets, command, self.started.set, HASTE)
+            await supervise(sockets, command, self.started.set, HASTE, leave=0.2)
 
 
 @asynccontextmanager
@@ -108,6 +108,12 @@ def _hung_up(stage: Stage) -> bool:
     """Ask until there are successors: a signal during a restart that is given up is one too early."""
     os.kill(os.getpid(), signal.SIGHUP)
     return len(stage.happened("retires")) == 2
+
+
+async def test_before_they_are_stopped_all_are_to_say_that_they_leave(stage: Stage) -> None:
+    async with supervised(stage):
+        assert stage.happened("is to say that it leaves") == []
+    assert sorted(stage.happened("is to say that it leaves")) == ["1", "2"]
 
 
 async def test_servers_that_cannot_serve_at_the_first_start_end_it(stage: Stage) -> None:

@@ -26,5 +26,8 @@ with socket.socket(fileno=int(line)) as parent, (folder / "log").open("a") as lo
         except TimeoutError:
             parent.send(b".")
             continue
+        if told == b"l":
+            log.write(f"{number} {os.getpid()} is to say that it leaves\n")
+            continue
         log.write(f"{number} {os.getpid()} {'retires' if told else 'is left'}\n")
         break
