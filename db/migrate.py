@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from db.caller import ALL_SEEING
+
 if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
@@ -29,7 +31,9 @@ async def upgrade(dsn: str, step: Callable[[str], None] = lambda _: None, target
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    engine = create_async_engine(_sqlalchemy_url(dsn), poolclass=NullPool)
+    # A step that changes rows is to meet all of them.
+    seeing = {"server_settings": ALL_SEEING}
+    engine = create_async_engine(_sqlalchemy_url(dsn), poolclass=NullPool, connect_args=seeing)
     try:
         async with engine.connect() as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
@@ -66,11 +70,14 @@ def _sqlalchemy_url(dsn: str) -> str:
     return f"postgresql+asyncpg://{rest}"
 
 
+_READABLE = "SELECT to_regclass($1) IS NOT NULL AND has_table_privilege(to_regclass($1), 'SELECT')"
+
+
 async def version(dsn: str) -> str | None:
-    """The schema version of a database, None if it has none yet."""
+    """The schema version of a database, None if it has none yet, or none that this login may see."""
     connection = await asyncpg.connect(dsn, timeout=5)
     try:
-        if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
+        if not await connection.fetchval(_READABLE, VERSION_TABLE):
             return None
         found: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}")
         return found

@@ -99,6 +99,7 @@ async def worker(settings: Settings, asked: argparse.Namespace) -> None:
     configure_logging(settings)
     async with database(settings) as dsn:
         await _must_be_migrated(dsn)
+        await _must_own_nothing(settings, dsn)
         async with wire(settings, dsn) as app:
             say(f"Working, with {app.broker.description} as broker. Ctrl-C stops.")
             running = asyncio.create_task(app.worker.run())
@@ -200,6 +201,8 @@ async def _prepared(settings: Settings, dsn: str) -> None:
 
 async def _must_own_nothing(settings: Settings, dsn: str) -> None:
     """Refuse, in production, to serve with a login to which row security is no bar; elsewhere say so."""
+    if settings.embedded:
+        return
     from db.roles import MayNotServe, excess
 
     try:

@@ -29,7 +29,7 @@ async def _database(settings: Settings, say: Callable[[str], None]) -> bool:
     from db.probe import OLDEST, postgres_release
 
     try:
-        async with database(settings) as dsn:
+        async with database(settings, as_owner=settings.embedded) as dsn:
             release = await postgres_release(dsn)
             found = await version(dsn)
     except Exception as error:  # whatever it is, it is what is wrong
@@ -44,7 +44,24 @@ async def _database(settings: Settings, say: Callable[[str], None]) -> bool:
         )
         return settings.embedded
     say(f"fine      database: PostgreSQL {release}, schema {found}")
-    return True
+    return settings.embedded or await _login(settings, say)
+
+
+async def _login(settings: Settings, say: Callable[[str], None]) -> bool:
+    from db.roles import MayNotServe, excess
+
+    try:
+        async with database(settings) as dsn:
+            found = await excess(dsn)
+    except MayNotServe as error:
+        say(f"wrong     login: {error}")
+        return False
+    if found is None:
+        say("fine      login: owns nothing, and row security holds for it")
+        return True
+    refused = settings.environment == "production"
+    say(f"{'wrong' if refused else 'risky'}     login: {found}; see Roles in docs/operations.md")
+    return not refused
 
 
 async def _broker(settings: Settings, say: Callable[[str], None]) -> bool:
