@@ -16,9 +16,9 @@ with socket.socket(fileno=int(line)) as parent, (folder / "log").open("a") as lo
     if plan == "fail":
         log.write(f"{number} {os.getpid()} fails\n")
         sys.exit(3)
-    parent.send(b".")
     log.write(f"{number} {os.getpid()} begins\n")
     log.flush()
+    parent.send(b".")
     parent.settimeout(0.05 if plan == "serve" else None)
     while True:
         try:
@@ -28,6 +28,7 @@ with socket.socket(fileno=int(line)) as parent, (folder / "log").open("a") as lo
             continue
         if told == b"l":
             log.write(f"{number} {os.getpid()} is to say that it leaves\n")
+            log.flush()
             continue
         log.write(f"{number} {os.getpid()} {'retires' if told else 'is left'}\n")
         break
