@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     raise_limit()
     names = asked.only.split(",") if asked.only else ROWS
     began = time.monotonic()
-    rows = measured(names, TINY if asked.tiny else Scale())
+    rows = measured(names, replace(TINY if asked.tiny else Scale(), peers=not asked.without_peers))
     print(table(rows))
     said = {"machine": _machine(), "seconds": round(time.monotonic() - began), "rows": as_json(rows)}
     asked.json.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", help=f"rows to measure, with commas between: {','.join(ROWS)}")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where a goal is missed")
     parser.add_argument("--tiny", action="store_true", help="so little of it that the figures mean nothing")
+    parser.add_argument("--without-peers", action="store_true", help="leave the servers on Node out")
     parser.add_argument("--json", type=Path, default=LATEST, help="where to write what was measured")
     return parser
 

@@ -34,6 +34,13 @@ class Figure:
     told: str = ""
 
     @property
+    def measured(self) -> str:
+        """The value as the table shows it."""
+        if self.value is None:
+            return ""
+        return f"{self.value:,.0f} {self.unit}" if self.value >= 100 else f"{self.value:.3g} {self.unit}"
+
+    @property
     def verdict(self) -> str:
         if self.value is None:
             return self.told
@@ -74,8 +81,7 @@ def table(rows: Sequence[Row]) -> str:
     lines = ["| what | measured | goal | verdict |", "|---|---:|---|---|"]
     for row in rows:
         for figure in row.figures:
-            measured = "" if figure.value is None else f"{figure.value:,.3g} {figure.unit}".strip()
-            lines.append(f"| {figure.what} | {measured} | {figure.goal or ''} | {figure.verdict} |")
+            lines.append(f"| {figure.what} | {figure.measured} | {figure.goal or ''} | {figure.verdict} |")
     return "\n".join(lines)
 
 

@@ -59,7 +59,7 @@ SELECT bench_id(7, n * 2 + kind), id, organization_id, bench_id(2, 3999), '\x00'
   (SELECT array_agg(i ORDER BY i)::smallint[] FROM generate_series(
      CASE kind WHEN 0 THEN 0 ELSE held END, CASE kind WHEN 0 THEN held ELSE held + booked END - 1) i),
   500, 'INR', '1 day', at, at + interval '1 day'
-FROM taken, (SELECT date_trunc('milliseconds', now()) AS at) clock, generate_series(0, 1) kind;
+FROM taken, (SELECT date_trunc('second', now()) + interval '0.125 s' AS at) clock, generate_series(0, 1) kind;
 
 INSERT INTO booking (id, reference, schedule_id, organization_id, reservation_id, account_id, status, seats,
   total_amount, total_currency, created_at)
