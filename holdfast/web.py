@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -112,7 +113,7 @@ def make_web(app: App, siblings: Siblings | None = None) -> Web:
     asgi: ASGIApp = Starlette(routes=routes, middleware=middleware)
     if watch.tracing is not None:
         asgi = watch.tracing.around(asgi)
-    return Web(asgi, transport, health, metrics, watch)
+    return Web(Doors(transport.socket, asgi), transport, health, metrics, watch)
 
 
 def _trusted(settings: Settings, executor: Executor) -> TrustedDocuments | None:
@@ -126,6 +127,19 @@ def _document_limits(settings: Settings) -> DocumentLimits:
     return DocumentLimits(
         tokens=settings.document_tokens, depth=settings.document_depth, cost=settings.operation_cost
     )
+
+
+class Doors:
+    """Sockets of ``/graphql`` go straight in: all layers between are for HTTP, and would keep a frame a socket each."""
+
+    def __init__(self, sockets: ASGIApp, others: ASGIApp) -> None:
+        self._sockets = sockets
+        self._others = others
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Run the application."""
+        socket = scope["type"] == "websocket" and scope["path"] == "/graphql"
+        return (self._sockets if socket else self._others)(scope, receive, send)
 
 
 class SecurityHeaders:

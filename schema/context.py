@@ -53,7 +53,7 @@ class Context:
     """Where a stream goes on, in place of the caller's ``after``: it has been following already."""
     reads: Reads = field(init=False)
     owned: OwnedReads = field(init=False)
-    load: Loaders = field(init=False)
+    _load: Loaders | None = None
     _roles: asyncio.Task[Mapping[UUID, Role]] | None = None
     _now: asyncio.Task[datetime] | None = None
     refused: str | None = None
@@ -61,7 +61,13 @@ class Context:
 
     def __post_init__(self) -> None:
         self.reads, self.owned = self.services.reads, self.services.owned
-        self.forget()
+
+    @property
+    def load(self) -> Loaders:
+        """Things by their ids, as they were when they were first asked for."""
+        if self._load is None:
+            self._load = Loaders(self.reads, self.owned, self.viewer)
+        return self._load
 
     @property
     def accounts(self) -> Accounts:
@@ -83,11 +89,11 @@ class Context:
         """Read in the name of a caller who has shown that this reservation or account is theirs."""
         if id not in self.viewer.shown:
             self.viewer = self.viewer.showing(id)
-            self.load = Loaders(self.reads, self.owned, self.viewer)
+            self._load = None
 
     def forget(self) -> None:
         """Read anew what is asked for from now on: a subscription tells of one moment after another."""
-        self.load = Loaders(self.reads, self.owned, self.viewer)
+        self._load = None
         self._roles = None
         self._now = None
 

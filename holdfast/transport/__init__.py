@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp
 
 from domain.rates import Rates
 from domain.viewer import Viewer
@@ -64,6 +65,11 @@ class Transport:
         self._streams = EventStreams(self._exchange)
         self._http = HttpEndpoint(self._ports, self._streams, page)
         self._sockets = SocketEndpoint(self._exchange, allowed_origins)
+
+    @property
+    def socket(self) -> ASGIApp:
+        """What serves the sockets of ``/graphql``."""
+        return self._sockets
 
     def routes(self) -> list[BaseRoute]:
         """Routes, not a Mount, which would redirect ``/graphql`` to ``/graphql/``."""

@@ -95,7 +95,9 @@ class SocketEndpoint:
             await send({"type": "websocket.close", "code": CloseCode.POLICY_VIOLATION, "reason": reason})
             return
         try:
-            await self._serve(Socket(self._exchange, scope, headers, receive, send))
+            socket = Socket(self._exchange, scope, headers, receive, send)
+            scope["headers"].clear()  # they would be a tenth of what an idle socket keeps
+            await self._serve(socket)
         finally:
             sockets.leave(address)
 
@@ -104,7 +106,8 @@ class SocketEndpoint:
         self._draining = True
         for socket in self._open:
             socket.end(CloseCode.GOING_AWAY, "Going away")
-        await asyncio.gather(*(socket.gone.wait() for socket in self._open))
+        if self._open:
+            await asyncio.wait({socket.reader for socket in self._open})
 
     async def _serve(self, socket: Socket) -> None:
         self._open.add(socket)
@@ -140,7 +143,6 @@ class Socket:
         "_leaving",
         "_messages",
         "_operations",
-        "_reader",
         "_receive",
         "_request_id",
         "_second",
@@ -150,7 +152,7 @@ class Socket:
         "_tenure",
         "_write",
         "exchange",
-        "gone",
+        "reader",
     )
 
     def __init__(
@@ -166,7 +168,7 @@ class Socket:
         door = scope.get("extensions", {}).get("holdfast.transport", {})
         self._write: Callable[[bytes], bool] | None = door.get("write")
         self._drained: Callable[[], Coroutine[Any, Any, None]] | None = door.get("drained")
-        self._reader = asyncio.current_task()
+        self.reader: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
         self._deadline: asyncio.TimerHandle | None = None
         self._tenure: Tenure | None = None
         self._account: UUID | None = None
@@ -175,7 +177,6 @@ class Socket:
         self._started = self._second = self._messages = 0
         self._closing: Closing | None = None
         self._leaving = False
-        self.gone = asyncio.Event()
 
     @property
     def takes_frames(self) -> bool:
@@ -226,17 +227,16 @@ class Socket:
         try:
             await self._read()
         except asyncio.CancelledError:
-            if self._closing is None or self._reader is None:
+            if self._closing is None:
                 raise
-            self._reader.uncancel()
+            self.reader.uncancel()
         finally:
             self._leaving = True
             await self._leave()
-            self.gone.set()
 
     def _interrupt(self) -> None:
-        if not self._leaving and self._reader is not None:
-            self._reader.cancel()
+        if not self._leaving:
+            self.reader.cancel()
 
     async def _read(self) -> None:
         try:

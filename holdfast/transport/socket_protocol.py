@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
@@ -25,6 +28,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     _second = 0
     _frames = 0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.queue, self.writable = Inbox(), Gate()  # type: ignore[assignment]
+
+    def start_keepalive(self) -> None:
+        """Begin to ping; the handshake is over, and what it was about is half of what an idle socket would keep."""
+        super().start_keepalive()
+        self.request.headers.clear()
+        self.response.headers.clear()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, in portions."""
@@ -101,6 +114,44 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             return
         self.handle_parser_exception()
         self.loop.call_later(1, self.transport.abort)
+
+
+class Gate(asyncio.Event):
+    """An event that is set, and takes no room for those who wait until somebody does."""
+
+    def __init__(self) -> None:
+        self._value = True
+        self._waiters: list[asyncio.Future[bool]] = []  # type: ignore[assignment]
+
+
+class Inbox:
+    """A queue for one reader that takes no room while it is empty: asyncio's takes two kilobytes."""
+
+    __slots__ = ("_messages", "_waiting")
+
+    def __init__(self) -> None:
+        self._messages: list[Any] = []
+        self._waiting: asyncio.Future[None] | None = None
+
+    def empty(self) -> bool:
+        """Whether nothing has come."""
+        return not self._messages
+
+    def put_nowait(self, message: Any) -> None:
+        """Add a message, and wake the reader."""
+        self._messages.append(message)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def get(self) -> Any:
+        """The oldest message, waiting for one."""
+        if not self._messages:
+            self._waiting = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+        return self._messages.pop(0)
 
 
 def text_frame(text: bytes) -> bytes:
