@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import uvicorn
 from holdfast.line import Line, Part
 from holdfast.settings import Settings
 from holdfast.siblings import Siblings
-from holdfast.transport.http_protocol import HttpProtocol
+from holdfast.transport.http_protocol import ConnectionLimits, limited
 from holdfast.transport.server import Server
 from holdfast.transport.socket_protocol import SocketProtocol
 from holdfast.web import Web, make_web
@@ -63,10 +64,12 @@ async def serve_part(settings: Settings, dsn: str, part: Part, folder: Path) -> 
 
 
 def _server(app: App, web: Web, *, alone: bool) -> Server:
+    _open_as_many_files_as_we_may()
     settings = app.settings
+    limits = ConnectionLimits(settings.head_seconds, settings.body_seconds, body_bytes=settings.body_bytes)
     config = uvicorn.Config(
         web.asgi,
-        http=HttpProtocol,
+        http=limited(limits, web.transport.refused),
         ws=SocketProtocol,
         ws_max_size=settings.socket_message_bytes,
         ws_per_message_deflate=False,
@@ -81,6 +84,16 @@ def _server(app: App, web: Web, *, alone: bool) -> Server:
         timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_seconds)),
     )
     return Server(config, web.transport.drain, alone=alone, leave=web.health.leave if alone else None)
+
+
+def _open_as_many_files_as_we_may() -> None:
+    """Each connection is one; the soft limit is often 1,024 for the sake of programs that use select()."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @asynccontextmanager

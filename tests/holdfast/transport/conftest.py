@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from domain.rates import Rates
 from domain.viewer import Viewer
 from holdfast.transport import Limits, Transport
-from holdfast.transport.http_protocol import HttpProtocol
+from holdfast.transport.http_protocol import ConnectionLimits, limited
 from holdfast.transport.server import Server
 from holdfast.transport.socket_protocol import SocketProtocol
 from schema.executor import Executor
@@ -62,6 +62,7 @@ async def serving(
     *,
     limits: Limits = LIMITS,
     rates: Rates | None = None,
+    connection: ConnectionLimits | None = None,
 ) -> AsyncIterator[Site]:
     house, sessions, tokens = House(), Sessions(), Tokens()
     transport = Transport(
@@ -78,7 +79,7 @@ async def serving(
     config = uvicorn.Config(
         Starlette(routes=transport.routes()),
         port=0,
-        http=HttpProtocol,
+        http=limited(connection or ConnectionLimits(), transport.refused),
         ws=SocketProtocol,
         ws_per_message_deflate=False,
         ws_max_size=LIMITS.message,
