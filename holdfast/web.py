@@ -110,10 +110,10 @@ def make_web(app: App, siblings: Siblings | None = None) -> Web:
                 max_age=600,
             )
         )
-    asgi: ASGIApp = Starlette(routes=routes, middleware=middleware)
+    asgi: ASGIApp = Doors(transport.socket, Starlette(routes=routes, middleware=middleware))
     if watch.tracing is not None:
         asgi = watch.tracing.around(asgi)
-    return Web(Doors(transport.socket, asgi), transport, health, metrics, watch)
+    return Web(asgi, transport, health, metrics, watch)
 
 
 def _trusted(settings: Settings, executor: Executor) -> TrustedDocuments | None:
