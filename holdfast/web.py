@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -136,10 +135,10 @@ class Doors:
         self._sockets = sockets
         self._others = others
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application."""
         socket = scope["type"] == "websocket" and scope["path"] == "/graphql"
-        return (self._sockets if socket else self._others)(scope, receive, send)
+        await (self._sockets if socket else self._others)(scope, receive, send)
 
 
 class SecurityHeaders:
