@@ -174,7 +174,7 @@ async def test_with_a_token_its_bearer_reads_from_anywhere_and_nobody_else(
     ):
         assert (await neighbour.get("/metrics")).status_code == 401
         for wrong in ("Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN} ", "Bearer \xe9"):
-            answer = await client.get("/metrics", headers={"authorization": wrong.encode("latin-1")})
+            answer = await client.get("/metrics", headers={b"authorization": wrong.encode("latin-1")})
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), wrong
         assert (await scrape(client, authorization=f"Bearer {TOKEN}")).of("info") == 1
 
