@@ -187,8 +187,8 @@ class EmbeddedPostgres:
         postmaster = Postmaster(cluster)
         _forget_socket(postmaster.socket_folder())
         postmaster.clear_stale()
-        if not (home / _PASSWORDS[SERVER_ROLE]).exists():
-            _create_server_role(home, binaries, account, durable=self.durable)
+        if not (home / _PASSWORDS[SERVER_ROLE]).exists():  # a cluster from before there was that role
+            _create_server_role(home, cluster, binaries, account, durable=self.durable)
         settings = _SETTINGS | ({} if self.durable else _FLEETING)
         settings["unix_socket_directories"] = str(_socket_folder(home, account))
         arguments = [str(binaries["postgres"]), "-D", str(cluster)]
@@ -225,8 +225,8 @@ def _create_cluster(home: Path, binaries: Binaries, account: Account, *, durable
         *([] if durable else ["--no-sync"]),
     ]))  # fmt: skip
     superuser = secrets.token_urlsafe(32)  # kept nowhere
-    _as_superuser(
-        half, binaries, account,
+    _create_server_role(
+        home, half, binaries, account,
         f"ALTER ROLE postgres PASSWORD '{superuser}'",
         f"CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'",
         f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
@@ -235,17 +235,21 @@ def _create_cluster(home: Path, binaries: Binaries, account: Account, *, durable
     half.rename(home / "cluster")
 
 
-def _create_server_role(home: Path, binaries: Binaries, account: Account, *, durable: bool) -> None:
+def _create_server_role(
+    home: Path, cluster: Path, binaries: Binaries, account: Account, *before: str, durable: bool
+) -> None:
     """Make the role that serves, in a cluster that nobody runs; the file of its password says that it is there."""
     half = home / f"{_PASSWORDS[SERVER_ROLE]}.half"
     password = _new_password(half, account)
-    _as_superuser(
-        home / "cluster", binaries, account,
+    arguments: list[str | Path] = [binaries["postgres"], "--single", "-D", cluster]
+    statements = (
+        *before,
         f"DO $$ BEGIN CREATE ROLE {SERVER_ROLE}; EXCEPTION WHEN duplicate_object THEN END $$",
         f"ALTER ROLE {SERVER_ROLE} LOGIN PASSWORD '{password}'",
-        f"GRANT {SERVER_ROLE} TO {ROLE} WITH ADMIN OPTION",
-        durable=durable,
-    )  # fmt: skip
+        f"GRANT {SERVER_ROLE} TO {ROLE} WITH ADMIN OPTION\n",
+    )
+    flags = [] if durable else ["-F"]
+    _demand(account.run([*arguments, *flags, "postgres"], stdin="\n".join(statements)))
     half.rename(home / _PASSWORDS[SERVER_ROLE])
 
 
@@ -256,21 +260,6 @@ def _new_password(path: Path, account: Account) -> str:
         file.write(password)
     account.own(path)
     return password
-
-
-def _as_superuser(
-    cluster: Path, binaries: Binaries, account: Account, *statements: str, durable: bool
-) -> None:
-    """Run statements, a line each, in a cluster that nobody runs."""
-    arguments: list[str | Path] = [
-        binaries["postgres"],
-        "--single",
-        "-D",
-        cluster,
-        *([] if durable else ["-F"]),
-        "postgres",
-    ]
-    _demand(account.run(arguments, stdin="\n".join(statements) + "\n"))
 
 
 def _demand(done: subprocess.CompletedProcess[str]) -> None:
