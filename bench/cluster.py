@@ -19,12 +19,12 @@ import asyncpg
 import psutil
 
 from bench.cpu import used
-from holdfast.postgres import EmbeddedPostgres
+from db.caller import ALL_SEEING
+from holdfast.postgres import SERVER_ROLE, EmbeddedPostgres
 
 Result = TypeVar("Result")
 
-CALLER = "holdfast.caller"
-"""The setting that says whose rows are shown."""
+_SEEING = "=".join(*ALL_SEEING.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,16 @@ class Cluster:
     postgres: EmbeddedPostgres
 
     def dsn(self, database: str = "holdfast") -> str:
-        """The address of a database."""
+        """The address of a database for its owner."""
         return self.postgres.dsn(database)
 
+    def serving(self, database: str) -> str:
+        """The address of a database for a server: its role owns nothing."""
+        return self.postgres.dsn(database, SERVER_ROLE)
+
     def whole(self, database: str = "holdfast") -> str:
-        """The same for asyncpg, and nothing is hidden from who connects there."""
-        return f"{self.dsn(database)}&{CALLER}=system"
+        """The owner's for asyncpg, and nothing is hidden from who connects there."""
+        return f"{self.dsn(database)}&{_SEEING}"
 
     def environment(self, database: str) -> dict[str, str]:
         """The address of a database as libpq's variables; plans are made once, and nothing is hidden."""
@@ -50,7 +54,7 @@ class Cluster:
             "PGUSER": unquote(url.username or ""),
             "PGPASSWORD": unquote(url.password or ""),
             "PGDATABASE": database,
-            "PGOPTIONS": f"-c {CALLER}=system -c plan_cache_mode=force_generic_plan -c jit=off -c timezone=UTC",
+            "PGOPTIONS": f"-c {_SEEING} -c plan_cache_mode=force_generic_plan -c jit=off -c timezone=UTC",
         }
 
     def copy(self, name: str) -> str:

@@ -48,6 +48,10 @@ class Figure:
             return "written down"
         return "met" if self.goal.met_by(self.value) else "missed"
 
+    def line(self) -> str:
+        """The figure as a line of the table."""
+        return f"| {self.what} | {self.measured} | {self.goal or ''} | {self.verdict} |"
+
     @property
     def missed(self) -> bool:
         return self.value is not None and self.goal is not None and not self.goal.met_by(self.value)
@@ -78,11 +82,8 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 def table(rows: Sequence[Row]) -> str:
     """The table, in Markdown."""
-    lines = ["| what | measured | goal | verdict |", "|---|---:|---|---|"]
-    for row in rows:
-        for figure in row.figures:
-            lines.append(f"| {figure.what} | {figure.measured} | {figure.goal or ''} | {figure.verdict} |")
-    return "\n".join(lines)
+    head = ["| what | measured | goal | verdict |", "|---|---:|---|---|"]
+    return "\n".join(head + [figure.line() for row in rows for figure in row.figures])
 
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:

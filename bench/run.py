@@ -80,7 +80,10 @@ class Run:
     ) -> Round:
         """One round."""
         cpu, postgres = server.cpu(), self.cluster.cpu()
-        outcome = load.run(Job(server.address, connections, seconds, requests, good))
+        try:
+            outcome = load.run(Job(server.address, connections, seconds, requests, good))
+        except RuntimeError as error:
+            raise RuntimeError(f"{server.name}: {error}\n{server.words}") from None
         return Round(outcome, server.cpu() - cpu, self.cluster.cpu() - postgres)
 
     def alternate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -92,10 +93,18 @@ class Server:
     def data(self, request: bytes) -> Any:
         """The ``data`` of one answer. Raises RuntimeError for another."""
         answer = self.answer(request)
-        told = orjson.loads(answer[answer.index(b"\r\n\r\n") :])
+        try:
+            told = orjson.loads(answer[answer.index(b"\r\n\r\n") :])
+        except ValueError:
+            told = {}
         if "errors" in told or not told.get("data"):
-            raise RuntimeError(f"{self.name}: {answer[-1000:].decode()}")
+            raise RuntimeError(f"{self.name}: {answer[-1000:].decode()}\n{self.words}")
         return told["data"]
+
+    @property
+    def words(self) -> str:
+        """What it said last."""
+        return self.log.read_text(errors="replace")[-2000:]
 
     def first_answer(self, request: bytes, pause: float = 0.01) -> bytes:
         """Ask until it answers. Raises RuntimeError where it ends instead, with its last words."""
@@ -105,8 +114,7 @@ class Server:
                 return self.answer(request)
             except OSError as error:
                 if self._process.poll() is not None or time.monotonic() > ends:
-                    words = self.log.read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"{self.name} does not answer: {error}\n{words}") from None
+                    raise RuntimeError(f"{self.name} does not answer: {error}\n{self.words}") from None
                 time.sleep(pause)
 
     def cpu(self) -> float:
@@ -143,7 +151,7 @@ class Stable:
     def holdfast(self, database: str, **settings: object) -> Program:
         """Holdfast, of one process, with the worker inside as it is without Redis."""
         given = SETTINGS | {
-            "database_url": self.cluster.dsn(database),
+            "database_url": self.cluster.serving(database),
             "data_dir": self.cluster.folder / "holdfast",
             "jwt_private_key": self.buyers.private_key,
         } | settings  # fmt: skip
@@ -193,7 +201,9 @@ def node_missing() -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port that nobody listens on, out of those that no client is given for its own end."""
+    while True:
+        port = secrets.choice(range(10_000, 32_000))
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port

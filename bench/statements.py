@@ -31,8 +31,10 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import orjson
 
+from db.caller import ALL_SEEING
 from db.migrate import upgrade
 from domain.catalogue import BookingMode, ResourceKind
 from domain.curation import LayoutPlan, SaveOffering, SaveResource
@@ -41,7 +43,7 @@ from domain.timetable import OpenSchedules
 from domain.viewer import Viewer
 from holdfast.demo import CUSTOMER, STAFF, fill
 from holdfast.logs import configure_logging
-from holdfast.postgres import EmbeddedPostgres
+from holdfast.postgres import SERVER_ROLE, EmbeddedPostgres
 from holdfast.settings import Settings
 from holdfast.wiring import App, wire
 from schema.context import Context
@@ -49,6 +51,7 @@ from schema.executor import Executor
 from schema.ids import encode
 from schema.root import schema
 
+PEOPLE = "SELECT email, id FROM account"
 REPETITIONS = 60
 WARM_UP = 8
 CONNECTIONS = 4
@@ -241,9 +244,10 @@ async def bench() -> AsyncIterator[Bench]:
         data_dir = Path(folder)
         os.chmod(data_dir, 0o711)  # PostgreSQL's account passes through, when we are root
         postgres = EmbeddedPostgres(data_dir)
-        dsn = await asyncio.to_thread(postgres.start)
+        owner = await asyncio.to_thread(postgres.start)
         try:
-            await upgrade(dsn)
+            await upgrade(owner)
+            dsn = postgres.dsn(role=SERVER_ROLE)
             settings = Settings(
                 data_dir=Path(folder),
                 database_url=dsn,
@@ -254,19 +258,20 @@ async def bench() -> AsyncIterator[Bench]:
             )
             configure_logging(settings)
             async with wire(settings, dsn) as app:
-                made = await _filled(app)
+                made = await _filled(app, owner)
                 await _listen(app)
                 yield made
         finally:
             await asyncio.to_thread(postgres.stop)
 
 
-async def _filled(app: App) -> Bench:
+async def _filled(app: App, owner: str) -> Bench:
     said: list[str] = []
     await fill(app, said.append)
     passwords = dict(line.split() for line in said if "@demo.example" in line)
-    rows = await app.pool.fetch("SELECT email, id FROM account")
-    people: dict[str, UUID] = {row["email"]: row["id"] for row in rows}
+    connection = await asyncpg.connect(owner, server_settings=ALL_SEEING)
+    people: dict[str, UUID] = {row["email"]: row["id"] for row in await connection.fetch(PEOPLE)}
+    await connection.close()
     ends = datetime.now(UTC) + timedelta(hours=1)
 
     def viewer(email: str) -> Viewer:
