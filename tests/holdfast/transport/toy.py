@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import strawberry
@@ -15,6 +15,7 @@ from strawberry.scalars import JSON
 
 from domain.errors import Forbidden, NotFound, Unauthenticated
 from domain.viewer import Viewer
+from schema.sharing import Shared
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -35,8 +36,18 @@ class House:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     contexts: list[Context] = field(default_factory=list)
+    number: int = 0
+    number_is_own: bool = False
+    """Whether the next number is for each watcher alone."""
+
+    async def set(self, number: int) -> None:
+        """Tell all who watch the number."""
+        self.number = number
+        async with self.changed:
+            self.changed.notify_all()
 
     def forget(self) -> None:
+        self.number, self.number_is_own = 0, False
         self.counts.clear()
         self.contexts.clear()
         self.gate.clear()
@@ -185,7 +196,43 @@ class Mutation:
 
 
 @strawberry.type
+class Number:
+    value: int
+
+    @strawberry.field
+    def text(self, info: Info, size: int = 1) -> str:
+        info.context.house.counts["number executed"] += 1
+        return "x" * size
+
+
+@strawberry.type
 class Subscription:
+    @strawberry.subscription
+    async def number(self, info: Info, of: str = "all") -> AsyncGenerator[Number, None]:
+        """The number as it is, then as it changes; who does not keep up is told the newest."""
+        context, house = info.context, info.context.house
+        place = context.place
+        await house.count("number begun")
+        try:
+            if place is None:
+                place = house.number
+                yield Number(value=place)
+            if place == house.number:
+                yield cast("Number", Shared(of, place))
+            while True:
+                async with house.changed:
+                    while house.number <= place:
+                        await house.changed.wait()
+                place = house.number
+                told = Number(value=place)
+                if house.number_is_own:
+                    yield told
+                    yield cast("Number", Shared(of, place))
+                else:
+                    yield cast("Number", Shared(of, place, told))
+        finally:
+            await house.count("number closed")
+
     @strawberry.subscription
     async def ticks(self, info: Info, count: int = 3) -> AsyncGenerator[int, None]:
         for tick in range(count):
