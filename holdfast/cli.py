@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     restore.add_argument("--replace", action="store_true", help="drop all that is in the database")
     add("schema", "print the GraphQL schema", None).set_defaults(quiet_schema=True)
     add("doctor", "look at settings, database, broker and browser, and say what is wrong", commands.doctor)
+    add("health", "ask the server on this machine whether it is ready; 0 if it is", commands.health)
     add("rotate-keys", "make a new key for access tokens; nobody is signed out", commands.rotate_keys)
     return parser
 

@@ -177,6 +177,13 @@ async def doctor(settings: Settings, asked: argparse.Namespace) -> None:
         raise CommandFailed("Something is wrong; see above.")
 
 
+async def health(settings: Settings, asked: argparse.Namespace) -> None:
+    """Ask the server of these settings, as a supervisor that cannot speak HTTP would."""
+    from holdfast.call import ready
+
+    say(await asyncio.to_thread(ready, settings))
+
+
 async def rotate_keys(settings: Settings, asked: argparse.Namespace) -> None:
     """Make a new key for access tokens."""
     from holdfast.keys import rotate
