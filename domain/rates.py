@@ -73,6 +73,8 @@ class Rates:
         alone = False
         while True:
             await asyncio.sleep(INTERVAL)
+            if not self._used:
+                continue
             try:
                 await self._exchange(shared)
             except ConnectionError as failure:
@@ -103,9 +105,7 @@ class Rates:
         self._many = max(FEW, 2 * len(self._full))
 
     async def _exchange(self, shared: SharedRates) -> None:
-        used, self._used = self._used, {}
-        if not used:
-            return
+        used, self._used = self._used or {}, {}
         named = {self._name(caller): caller for caller in used}
         left = await shared.add({name: used[caller] for name, caller in named.items()})
         now = self._clock()
