@@ -182,10 +182,10 @@ class Health:
 
 
 def _loop_told(loop: LoopSeen | None, late: float) -> Told:
-    if loop is None or loop.ran is None:
-        return {"status": "never ran"}
-    told: Told = {"status": "ok" if loop.ran <= late else "late", "ran_seconds_ago": round(loop.ran, 1)}
-    if loop.failed is not None:
+    told: Told = {"status": "never ran"}
+    if loop is not None and loop.ran is not None:
+        told = {"status": "ok" if loop.ran <= late else "late", "ran_seconds_ago": round(loop.ran, 1)}
+    if loop is not None and loop.failed is not None:
         told |= {"failed_seconds_ago": round(loop.failed, 1), "error": loop.error}
     return told
 
