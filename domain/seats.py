@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice
 from uuid import UUID
 
@@ -56,7 +57,7 @@ class SeatLayout:
     rows: int
     columns: int
     aisle_after_column: int | None
-    seats: tuple[Seat, ...]
+    seats: tuple[Seat, ...] = field(hash=False)
     by_label: Mapping[str, Seat] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -229,12 +230,21 @@ def seat_states(
     layout: SeatLayout, allocations: Iterable[Allocation], price: Money, mine: Callable[[Allocation], bool]
 ) -> list[SeatState]:
     """Return the state of every seat, by index; ``mine`` says whether an allocation is the viewer's."""
-    taken = {allocation.seat: allocation for allocation in allocations}
-    states = []
-    for seat in layout.seats:
-        allocation = taken.get(seat.index)
-        if allocation is None:
-            states.append(SeatState(seat, SeatStatus.AVAILABLE, price))
-        else:
-            states.append(SeatState(seat, allocation.status, price, allocation.held_until, mine(allocation)))
+    states = list(_all_free(layout, price))
+    for allocation in allocations:
+        states[allocation.seat] = seat_state(layout.seats[allocation.seat], allocation, price, mine)
     return states
+
+
+def seat_state(
+    seat: Seat, allocation: Allocation | None, price: Money, mine: Callable[[Allocation], bool]
+) -> SeatState:
+    """Return the state of one seat; it is free without an allocation."""
+    if allocation is None:
+        return SeatState(seat, SeatStatus.AVAILABLE, price)
+    return SeatState(seat, allocation.status, price, allocation.held_until, mine(allocation))
+
+
+@lru_cache(maxsize=64)  # most seats of most schedules are free, and as free as those of the next schedule
+def _all_free(layout: SeatLayout, price: Money) -> tuple[SeatState, ...]:
+    return tuple(SeatState(seat, SeatStatus.AVAILABLE, price) for seat in layout.seats)

@@ -43,7 +43,7 @@ async def open_schedules(info: Info, input: OpenSchedulesInput) -> OpenSchedules
     """Open schedules for sale."""
     timetable = info.context.services.timetable
     opened = await timetable.open_schedules(info.context.viewer, input.value(), input.idempotency_key)
-    found = await info.context.load.schedule.load_many(opened.schedules)
+    found = await info.context.load.schedule.many(opened.schedules)
     return OpenedSchedules(schedules=[Schedule.of(each) for each in found if each])
 
 

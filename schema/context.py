@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
 from domain.access import Role
@@ -23,6 +24,9 @@ from domain.reservations import Reservations
 from domain.timetable import Timetable
 from domain.viewer import Viewer
 from schema.loaders import Loaders
+
+Batch: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
+"""``(objects, context, **arguments)`` to an item for each object; see ``schema.batches``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Context:
     _load: Loaders | None = None
     _roles: asyncio.Task[Mapping[UUID, Role]] | None = None
     _now: asyncio.Task[datetime] | None = None
+    _gathered: dict[Hashable, DataLoader[Any, Any]] = field(default_factory=dict)
     refused: str | None = None
     """The code of the last refusal that the operation tells."""
 
@@ -96,6 +101,17 @@ class Context:
         self._load = None
         self._roles = None
         self._now = None
+
+    def gather(self, batch: Batch, one: object, arguments: Mapping[str, Any]) -> Awaitable[Any]:
+        """One object's item of a batch, which runs for all objects that are asked for in the same turn."""
+        key = (batch, tuple(arguments.items()))
+        if key not in self._gathered:
+
+            async def load(objects: list[Any]) -> Sequence[Any]:
+                return await batch(objects, self, **arguments)
+
+            self._gathered[key] = DataLoader(load, cache=False)
+        return self._gathered[key].load(one)
 
     async def roles(self) -> Mapping[UUID, Role]:
         """The caller's role in each organization they are a member of, read once an operation."""

@@ -28,6 +28,7 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from schema.compiled.execution import Plans
 from schema.cost import Cost, cost_of
 from schema.errors import WireError, document_errors, too_complex
 from schema.size import DocumentLimits, TooComplex, check
@@ -61,6 +62,7 @@ class Document:
     private: bool = False
     labels: dict[str | None, str] = field(default_factory=dict)
     costs: Mapping[str | None, Cost] = field(default_factory=dict)
+    plans: Plans = field(default_factory=Plans)
 
     def cost(self, name: str | None) -> Cost:
         """What that operation may cost. Raises DocumentRejected."""
@@ -198,6 +200,8 @@ def _too_complex(excess: TooComplex) -> DocumentRejected:
 
 
 def _first_field(tree: DocumentNode, selected: SelectionSetNode) -> str:
+    if not selected.selections:
+        return "nothing"
     first = selected.selections[0]
     if isinstance(first, FieldNode):
         return first.name.value

@@ -24,6 +24,7 @@ from graphql.execution import Executor as Execution
 from strawberry.execution import optimized_is_awaitable
 
 from domain.viewer import Viewer
+from schema.compiled.execution import CompiledExecution, Plans
 from schema.documents import DocumentLimits, DocumentRejected, Documents
 from schema.errors import document_errors, execution_errors, too_complex
 from schema.sharing import Shared, channel_of
@@ -60,6 +61,8 @@ class Prepared:
     label: str = ""
     cost: int = 0
     most: int = 0
+    plans: Plans | None = None
+    """What was compiled of the document; without it, graphql-core executes."""
 
     @property
     def extensions(self) -> dict[str, Any]:
@@ -85,7 +88,7 @@ class Executor:
             message = "Schema extensions and operation directives are not run by this executor."
             raise ValueError(message)
         self._schema = schema._schema
-        self._execution = schema.execution_context_class
+        self._execution = CompiledExecution
         self._suggestions = suggestions
         limits = limits or DocumentLimits()
         self._most = limits.cost
@@ -111,7 +114,7 @@ class Executor:
         if cost > most:
             raise DocumentRejected([too_complex(_TOO_DEAR.format(cost, most), cost=cost, limit=most)])
         label = known.label(operation_name)
-        return Prepared(known.tree, operation_name, kind, known.private, label, cost, most)
+        return Prepared(known.tree, operation_name, kind, known.private, label, cost, most, known.plans)
 
     def trust(self, document: str) -> None:
         """Validate a document that is known beforehand, and keep it for good. Raises DocumentRejected."""
@@ -181,6 +184,7 @@ class Executor:
             operation_name=prepared.operation_name,
             is_awaitable=cast("Callable[[Any], TypeGuard[Awaitable[Any]]]", optimized_is_awaitable),
             hide_suggestions=not self._suggestions,
+            plans=prepared.plans,
         )
 
 

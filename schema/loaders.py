@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from functools import partial
-from typing import TypeVar
+from functools import cached_property, partial
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
@@ -16,35 +16,94 @@ from domain.seats import Allocation, SeatLayout
 from domain.viewer import Viewer
 
 Item = TypeVar("Item")
+Told = TypeVar("Told")
 By = Callable[[Sequence[UUID]], Awaitable[Mapping[UUID, Item]]]
 
 
+class Loader(Generic[Item]):
+    """Things of one kind; what was read stays as it was for the rest of the operation."""
+
+    def __init__(self, by: By[Item]) -> None:
+        self._by = by
+        self._found: dict[UUID, Item | None] = {}
+        self._loader: DataLoader[UUID, Item | None] | None = None
+
+    async def many(self, ids: Sequence[UUID]) -> list[Item | None]:
+        """For each id what it stands for, None for what there is not; one statement at most."""
+        unread = [id_ for id_ in dict.fromkeys(ids) if id_ not in self._found]
+        if unread:
+            read = await self._by(unread)
+            self._found.update({id_: read.get(id_) for id_ in unread})
+        return [self._found[id_] for id_ in ids]
+
+    async def each(self, ids: Sequence[UUID], told: Callable[[Item], Told]) -> list[Told]:
+        """For each id of what a foreign key promises, what ``told`` makes of it: once of each thing."""
+        found = {id_: item for id_, item in zip(ids, await self.many(ids), strict=True) if item is not None}
+        made = {id_: told(item) for id_, item in found.items()}
+        return [made[id_] for id_ in ids]
+
+    def load(self, id: UUID) -> Awaitable[Item | None]:
+        """One thing, or None; what is asked for in the same turn is read together."""
+        if self._loader is None:
+            self._loader = DataLoader(self.many)
+        return self._loader.load(id)
+
+
 class Loaders:
-    """One loader a kind; each gives None for what there is not, or is not the viewer's to see."""
+    """A loader a kind; what is not the viewer's to see is not there."""
 
     def __init__(self, reads: Reads, owned: OwnedReads, viewer: Viewer) -> None:
-        self.organization: DataLoader[UUID, Organization | None] = _loader(reads.organizations_by_id)
-        self.resource: DataLoader[UUID, Resource | None] = _loader(reads.resources_by_id)
-        self.offering: DataLoader[UUID, Offering | None] = _loader(reads.offerings_by_id)
-        self.layout: DataLoader[UUID, SeatLayout | None] = _loader(reads.layouts_by_id)
-        self.schedule: DataLoader[UUID, Schedule | None] = _loader(reads.schedules_by_id)
-        self.taken: DataLoader[UUID, Sequence[Allocation] | None] = _loader(reads.taken_by_schedule)
-        self.reservation: DataLoader[UUID, Reservation | None] = _loader(
-            partial(owned.reservations_by_id, viewer)
-        )
-        self.booking: DataLoader[UUID, Booking | None] = _loader(partial(owned.bookings_by_id, viewer))
-        self.booking_of: DataLoader[UUID, Booking | None] = _loader(
-            partial(owned.bookings_by_reservation, viewer)
-        )
-        self.own_seats: DataLoader[UUID, Collection[int] | None] = _loader(partial(owned.own_seats, viewer))
+        self._reads, self._owned, self._viewer = reads, owned, viewer
 
+    @cached_property
+    def organization(self) -> Loader[Organization]:
+        """Organizations by their ids."""
+        return Loader(self._reads.organizations_by_id)
 
-def _loader(by: By[Item]) -> DataLoader[UUID, Item | None]:
-    async def load(ids: list[UUID]) -> list[Item | None]:
-        found = await by(ids)
-        return [found.get(id_) for id_ in ids]
+    @cached_property
+    def resource(self) -> Loader[Resource]:
+        """Resources by their ids."""
+        return Loader(self._reads.resources_by_id)
 
-    return DataLoader(load_fn=load)
+    @cached_property
+    def offering(self) -> Loader[Offering]:
+        """Offerings by their ids."""
+        return Loader(self._reads.offerings_by_id)
+
+    @cached_property
+    def layout(self) -> Loader[SeatLayout]:
+        """Seat layouts by their ids."""
+        return Loader(self._reads.layouts_by_id)
+
+    @cached_property
+    def schedule(self) -> Loader[Schedule]:
+        """Schedules by their ids."""
+        return Loader(self._reads.schedules_by_id)
+
+    @cached_property
+    def taken(self) -> Loader[Sequence[Allocation]]:
+        """What is not free, by the ids of schedules."""
+        return Loader(self._reads.taken_by_schedule)
+
+    @cached_property
+    def reservation(self) -> Loader[Reservation]:
+        """Reservations by their ids."""
+        return Loader(partial(self._owned.reservations_by_id, self._viewer))
+
+    @cached_property
+    def booking(self) -> Loader[Booking]:
+        """Bookings by their ids."""
+        return Loader(partial(self._owned.bookings_by_id, self._viewer))
+
+    @cached_property
+    def booking_of(self) -> Loader[Booking]:
+        """Bookings by the ids of their reservations."""
+        return Loader(partial(self._owned.bookings_by_reservation, self._viewer))
+
+    @cached_property
+    def own_seats(self) -> Loader[Collection[int]]:
+        """The indexes of the viewer's own seats, by the ids of schedules."""
+        return Loader(partial(self._owned.own_seats, self._viewer))
 
 
 async def must(found: Awaitable[Item | None]) -> Item:

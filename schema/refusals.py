@@ -35,8 +35,8 @@ def _more(refusal: errors.Refusal) -> Mapping[str, Any]:
     match refusal:
         case errors.SeatsUnavailable():
             return {
-                "unavailable": [SeatState.of(state) for state in refusal.unavailable],
-                "alternatives": [SeatState.of(state) for state in refusal.alternatives],
+                "unavailable": SeatState.all_of(refusal.unavailable),
+                "alternatives": SeatState.all_of(refusal.alternatives),
             }
         case errors.ReservationExpired():
             return {"expired_at": refusal.expired_at}

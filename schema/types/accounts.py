@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
@@ -10,7 +11,8 @@ import strawberry
 
 from domain import access
 from domain import accounts as domain
-from schema.context import Info
+from schema.batches import batched
+from schema.context import Context
 from schema.ids import encode
 from schema.types.node import Node
 from schema.types.organizations import Organization
@@ -48,11 +50,14 @@ class User(Node):
     created_at: datetime
     user_id: strawberry.Private[UUID]
 
-    @strawberry.field
-    async def memberships(self, info: Info) -> list[Membership]:
+    @batched
+    @staticmethod
+    async def memberships(users: Sequence[User], context: Context) -> list[list[Membership]]:
         """What this person is in which organization, by its name."""
-        found = await info.context.accounts.memberships(info.context.viewer, self.user_id)
-        return [Membership.of(membership) for membership in found]
+        return [
+            [Membership.of(one) for one in await context.accounts.memberships(context.viewer, user.user_id)]
+            for user in users
+        ]
 
     @classmethod
     def of(cls, value: domain.User) -> Self:

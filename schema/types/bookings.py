@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
@@ -9,12 +10,12 @@ from uuid import UUID
 import strawberry
 
 from domain import bookings as booking_rules
-from domain import contact, holding, ledger
+from domain import catalogue, contact, holding, ledger, seats
 from domain import reservations as reservation_rules
-from domain.seats import seat_states
-from schema.context import Info
+from domain.seats import Allocation, SeatLayout, seat_state
+from schema.batches import batched
+from schema.context import Context
 from schema.ids import encode
-from schema.loaders import must
 from schema.types.ids import known_id
 from schema.types.money import Money
 from schema.types.node import Node
@@ -65,15 +66,17 @@ class Booking(Node):
     value: strawberry.Private[ledger.Booking]
     own: strawberry.Private[bool]
 
-    @strawberry.field
-    async def schedule(self, info: Info) -> Schedule:
+    @batched
+    @staticmethod
+    async def schedule(bookings: Sequence[Booking], context: Context) -> list[Schedule]:
         """What was booked."""
-        return Schedule.of(await must(info.context.load.schedule.load(self.value.schedule_id)))
+        return await context.load.schedule.each([one.value.schedule_id for one in bookings], Schedule.of)
 
-    @strawberry.field
-    async def seats(self, info: Info) -> list[SeatState]:
+    @batched
+    @staticmethod
+    async def seats(bookings: Sequence[Booking], context: Context) -> list[list[SeatState]]:
         """The booked seats as they are now."""
-        return await _states(info, self.value, own=self.own)
+        return await _seats(bookings, context)
 
     @strawberry.field
     def contact(self) -> Contact:
@@ -115,21 +118,28 @@ class Reservation(Node):
     value: strawberry.Private[ledger.Reservation]
     own: strawberry.Private[bool]
 
-    @strawberry.field
-    async def schedule(self, info: Info) -> Schedule:
+    @batched
+    @staticmethod
+    async def schedule(reservations: Sequence[Reservation], context: Context) -> list[Schedule]:
         """What is reserved."""
-        return Schedule.of(await must(info.context.load.schedule.load(self.value.schedule_id)))
+        ids = [one.value.schedule_id for one in reservations]
+        return await context.load.schedule.each(ids, Schedule.of)
 
-    @strawberry.field
-    async def seats(self, info: Info) -> list[SeatState]:
+    @batched
+    @staticmethod
+    async def seats(reservations: Sequence[Reservation], context: Context) -> list[list[SeatState]]:
         """The reserved seats as they are now."""
-        return await _states(info, self.value, own=self.own)
+        return await _seats(reservations, context)
 
-    @strawberry.field
-    async def booking(self, info: Info) -> Booking | None:
+    @batched
+    @staticmethod
+    async def booking(reservations: Sequence[Reservation], context: Context) -> list[Booking | None]:
         """What it became."""
-        found = await info.context.load.booking_of.load(self.value.id)
-        return Booking.of(found, own=self.own) if found else None
+        found = await context.load.booking_of.many([one.value.id for one in reservations])
+        return [
+            Booking.of(booking, own=one.own) if booking else None
+            for one, booking in zip(reservations, found, strict=True)
+        ]
 
     @classmethod
     def of(cls, value: ledger.Reservation, *, own: bool, token: str | None = None) -> Self:
@@ -148,15 +158,35 @@ class Reservation(Node):
         )
 
 
-async def _states(info: Info, of: ledger.Reservation | ledger.Booking, *, own: bool) -> list[SeatState]:
-    schedule = await must(info.context.load.schedule.load(of.schedule_id))
-    layout = await must(info.context.load.layout.load(schedule.layout_id))
-    taken = await info.context.load.taken.load(of.schedule_id) or ()
-    here = [allocation for allocation in taken if allocation.seat in of.seats]
-    states = seat_states(
-        layout, here, schedule.price, lambda a: own and of.id in (a.reservation_id, a.booking_id)
-    )
-    return [SeatState.of(states[seat]) for seat in of.seats]
+async def _seats(owned: Sequence[Reservation | Booking], context: Context) -> list[list[SeatState]]:
+    ids = [one.value.schedule_id for one in owned]
+    schedules = await context.load.schedule.each(ids, lambda schedule: schedule)
+    layouts = await context.load.layout.each([one.layout_id for one in schedules], lambda layout: layout)
+    taken = await context.load.taken.many(ids)
+    return [
+        SeatState.all_of(_states(one.value, schedule, layout, seats or (), own=one.own))
+        for one, schedule, layout, seats in zip(owned, schedules, layouts, taken, strict=True)
+    ]
+
+
+def _states(
+    of: ledger.Reservation | ledger.Booking,
+    schedule: catalogue.Schedule,
+    layout: SeatLayout,
+    taken: Sequence[Allocation],
+    *,
+    own: bool,
+) -> list[seats.SeatState]:
+    here = {allocation.seat: allocation for allocation in taken if allocation.seat in of.seats}
+    return [
+        seat_state(
+            layout.seats[seat],
+            here.get(seat),
+            schedule.price,
+            lambda a: own and of.id in (a.reservation_id, a.booking_id),
+        )
+        for seat in of.seats
+    ]
 
 
 @strawberry.input

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Self
 
@@ -10,9 +11,9 @@ import strawberry
 from domain import catalogue as domain
 from domain import curation
 from domain.seats import SeatCategory
-from schema.context import Info
+from schema.batches import batched
+from schema.context import Context
 from schema.ids import encode
-from schema.loaders import must
 from schema.scalars import JSON, TimeZone
 from schema.types.ids import optional_id
 from schema.types.money import Money, MoneyInput
@@ -41,15 +42,18 @@ class Resource(Node):
         """Whatever else the organization tells of it."""
         return JSON(dict(self.value.attributes))
 
-    @strawberry.field
-    async def organization(self, info: Info) -> Organization:
+    @batched
+    @staticmethod
+    async def organization(resources: Sequence[Resource], context: Context) -> list[Organization]:
         """Whose it is."""
-        return Organization.of(await must(info.context.load.organization.load(self.value.organization_id)))
+        ids = [one.value.organization_id for one in resources]
+        return await context.load.organization.each(ids, Organization.of)
 
-    @strawberry.field
-    async def layout(self, info: Info) -> SeatLayout:
+    @batched
+    @staticmethod
+    async def layout(resources: Sequence[Resource], context: Context) -> list[SeatLayout]:
         """The map that new schedules get."""
-        return SeatLayout.of(await must(info.context.load.layout.load(self.value.layout_id)))
+        return await context.load.layout.each([one.value.layout_id for one in resources], SeatLayout.of)
 
     @classmethod
     def of(cls, value: domain.Resource) -> Self:
@@ -80,10 +84,12 @@ class Offering(Node):
     distance_km: float | None
     value: strawberry.Private[domain.Offering]
 
-    @strawberry.field
-    async def organization(self, info: Info) -> Organization:
+    @batched
+    @staticmethod
+    async def organization(offerings: Sequence[Offering], context: Context) -> list[Organization]:
         """Who sells it."""
-        return Organization.of(await must(info.context.load.organization.load(self.value.organization_id)))
+        ids = [one.value.organization_id for one in offerings]
+        return await context.load.organization.each(ids, Organization.of)
 
     @classmethod
     def of(cls, value: domain.Offering) -> Self:

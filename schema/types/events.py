@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Self
 from uuid import UUID
 
 import strawberry
 
-from domain.access import may_manage
+from domain.access import Role, may_manage
 from domain.errors import BadRequest
 from domain.events import LoggedEvent, Position, Stream
-from schema.context import Info
+from domain.viewer import Viewer
+from schema.batches import batched
+from schema.context import Context
 from schema.ids import decode_cursor, encode, encode_cursor
 from schema.scalars import JSON, Cursor
 from schema.types.node import Node
@@ -84,15 +87,13 @@ class Event(Node):
     data: JSON
     value: strawberry.Private[LoggedEvent]
 
-    @strawberry.field
-    async def actor(self, info: Info) -> str | None:
+    @batched
+    @staticmethod
+    async def actor(events: Sequence[Event], context: Context) -> list[str | None]:
         """Who did it: `user`, `guest` or `system`; the user themselves and staff are told the User's id."""
-        event, viewer = self.value, info.context.viewer
-        if event.actor_id is None:
-            return event.actor
-        roles = await info.context.roles()
-        staff = event.organization_id is not None and may_manage(roles.get(event.organization_id))
-        return encode("User", event.actor_id) if staff or event.actor_id == viewer.user_id else event.actor
+        known = any(one.value.actor_id for one in events)
+        roles = await context.roles() if known else {}
+        return [_actor(one.value, context.viewer, roles) for one in events]
 
     @classmethod
     def of(cls, value: LoggedEvent, epoch: UUID) -> Self:
@@ -109,6 +110,13 @@ class Event(Node):
             data=JSON(data),
             value=value,
         )
+
+
+def _actor(event: LoggedEvent, viewer: Viewer, roles: Mapping[UUID, Role]) -> str | None:
+    if event.actor_id is None:
+        return event.actor
+    staff = event.organization_id is not None and may_manage(roles.get(event.organization_id))
+    return encode("User", event.actor_id) if staff or event.actor_id == viewer.user_id else event.actor
 
 
 @strawberry.input

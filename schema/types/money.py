@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Self
+from typing import Self, cast
 
 import strawberry
 
@@ -22,8 +22,8 @@ class Money:
 
     @classmethod
     def of(cls, value: domain.Money) -> Self:
-        """From the trade's value."""
-        return cls(amount=value.amount, currency=CurrencyCode(value.currency))
+        """The trade's value itself, whose fields are the same."""
+        return cast("Self", value)
 
 
 @strawberry.input
@@ -51,13 +51,5 @@ class TimeRange:
 
     @classmethod
     def of(cls, start: datetime, end: datetime, time_zone: str) -> Self:
-        """From two instants and a zone."""
-        value = WallTimeRange(start, end, time_zone)
-        return cls(
-            start=start,
-            end=end,
-            time_zone=TimeZone(time_zone),
-            local_start=LocalDateTime(value.local_start),
-            local_end=LocalDateTime(value.local_end),
-            duration=value.duration,
-        )
+        """From two instants and a zone: the trade's value itself, whose fields are the same."""
+        return cast("Self", WallTimeRange(start, end, time_zone))

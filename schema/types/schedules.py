@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from typing import Annotated, Self
 
@@ -11,9 +11,9 @@ import strawberry
 from domain import catalogue as domain
 from domain import seats as seat_rules
 from domain import timetable
-from schema.context import Info
+from schema.batches import batched
+from schema.context import Context
 from schema.ids import encode
-from schema.loaders import must
 from schema.scalars import LocalDateTime
 from schema.types.catalogue import BookingMode, Offering, Resource
 from schema.types.ids import optional_id
@@ -34,59 +34,72 @@ class Schedule(Node):
     version: int = strawberry.field(description="Grows by one with every change of a seat.")
     value: strawberry.Private[domain.Schedule]
     taken: strawberry.Private[Sequence[seat_rules.Allocation] | None] = None
+    counted: strawberry.Private[seat_rules.SeatCounts | None] = None
     now: strawberry.Private[datetime | None] = None
 
-    @strawberry.field
-    async def offering(self, info: Info) -> Offering:
+    @batched
+    @staticmethod
+    async def offering(schedules: Sequence[Schedule], context: Context) -> list[Offering]:
         """What is sold."""
-        return Offering.of(await must(info.context.load.offering.load(self.value.offering_id)))
+        return await context.load.offering.each([one.value.offering_id for one in schedules], Offering.of)
 
-    @strawberry.field
-    async def resource(self, info: Info) -> Resource:
+    @batched
+    @staticmethod
+    async def resource(schedules: Sequence[Schedule], context: Context) -> list[Resource]:
         """What it runs on."""
-        return Resource.of(await must(info.context.load.resource.load(self.value.resource_id)))
+        return await context.load.resource.each([one.value.resource_id for one in schedules], Resource.of)
 
     @strawberry.field
     def during(self) -> TimeRange:
         """When."""
         return TimeRange.of(self.value.start, self.value.end, self.value.time_zone)
 
-    @strawberry.field
-    async def status(self, info: Info) -> ScheduleStatus:
+    @batched
+    @staticmethod
+    async def status(schedules: Sequence[Schedule], context: Context) -> list[ScheduleStatus]:
         """Whether it sells."""
-        counts = seat_rules.count_seats(self.value.seat_total, await self._taken(info))
-        return domain.status_of(self.value, counts.available, self.now or await info.context.now())
-
-    @strawberry.field
-    async def counts(self, info: Info) -> SeatCounts:
-        """How many seats are what."""
-        return SeatCounts.of(seat_rules.count_seats(self.value.seat_total, await self._taken(info)))
-
-    @strawberry.field
-    async def seats(
-        self, info: Info, status: SeatStatus | None = None, category: str | None = None
-    ) -> list[SeatState]:
-        """Every seat, or those of one status, of one category."""
-        layout = await must(info.context.load.layout.load(self.value.layout_id))
-        mine = await info.context.load.own_seats.load(self.value.id) or ()
-        states = seat_rules.seat_states(
-            layout, await self._taken(info), self.value.price, lambda allocation: allocation.seat in mine
-        )
+        counts = await _counts(schedules, context)
         return [
-            SeatState.of(state)
-            for state in states
-            if status in (None, state.status) and category in (None, state.seat.category)
+            domain.status_of(one.value, count.available, one.now or await context.now())
+            for one, count in zip(schedules, counts, strict=True)
         ]
 
-    @strawberry.field
-    async def seat_string(self, info: Info) -> str:
-        """One character a seat, in the order of layout.seats: A available, H held, B booked, X blocked."""
-        return seat_rules.seat_string(self.value.seat_total, await self._taken(info))
+    @batched
+    @staticmethod
+    async def counts(schedules: Sequence[Schedule], context: Context) -> list[SeatCounts]:
+        """How many seats are what."""
+        return [SeatCounts.of(counts) for counts in await _counts(schedules, context)]
 
-    async def _taken(self, info: Info) -> Sequence[seat_rules.Allocation]:
-        if self.taken is not None:
-            return self.taken
-        return await info.context.load.taken.load(self.value.id) or ()
+    @batched
+    @staticmethod
+    async def seats(
+        schedules: Sequence[Schedule],
+        context: Context,
+        status: SeatStatus | None = None,
+        category: str | None = None,
+    ) -> list[list[SeatState]]:
+        """Every seat, or those of one status, of one category."""
+        layouts = await context.load.layout.each([one.value.layout_id for one in schedules], lambda one: one)
+        mine = await context.load.own_seats.many([one.value.id for one in schedules])
+        taken = await _taken(schedules, context)
+        return [
+            SeatState.all_of(
+                state
+                for state in _states(one.value, layout, seats, own or ())
+                if status in (None, state.status) and category in (None, state.seat.category)
+            )
+            for one, layout, seats, own in zip(schedules, layouts, taken, mine, strict=True)
+        ]
+
+    @batched
+    @staticmethod
+    async def seat_string(schedules: Sequence[Schedule], context: Context) -> list[str]:
+        """One character a seat, in the order of layout.seats: A available, H held, B booked, X blocked."""
+        taken = await _taken(schedules, context)
+        return [
+            seat_rules.seat_string(one.value.seat_total, seats)
+            for one, seats in zip(schedules, taken, strict=True)
+        ]
 
     @classmethod
     def of(
@@ -104,6 +117,34 @@ class Schedule(Node):
             taken=taken,
             now=now,
         )
+
+
+async def _counts(schedules: Sequence[Schedule], context: Context) -> list[seat_rules.SeatCounts]:
+    if all(one.counted for one in schedules):
+        return [one.counted for one in schedules if one.counted]
+    taken = await _taken(schedules, context)
+    return [
+        seat_rules.count_seats(one.value.seat_total, seats)
+        for one, seats in zip(schedules, taken, strict=True)
+    ]
+
+
+async def _taken(
+    schedules: Sequence[Schedule], context: Context
+) -> Sequence[Sequence[seat_rules.Allocation]]:
+    """What is not free on each, as it was read with the schedule, or for all of them at once."""
+    unread = [one.value.id for one in schedules if one.taken is None]
+    read = dict(zip(unread, await context.load.taken.many(unread), strict=True))
+    return [one.taken if one.taken is not None else read.get(one.value.id) or () for one in schedules]
+
+
+def _states(
+    schedule: domain.Schedule,
+    layout: seat_rules.SeatLayout,
+    taken: Sequence[seat_rules.Allocation],
+    mine: Collection[int],
+) -> list[seat_rules.SeatState]:
+    return seat_rules.seat_states(layout, taken, schedule.price, lambda one: one.seat in mine)
 
 
 @strawberry.input

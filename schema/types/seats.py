@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Self
+from typing import Self, cast
 
 import strawberry
 
@@ -27,18 +28,6 @@ class Seat:
     category: str
     accessible: bool
 
-    @classmethod
-    def of(cls, value: domain.Seat) -> Self:
-        """From the trade's value."""
-        return cls(
-            label=value.label,
-            index=value.index,
-            row=value.row,
-            column=value.column,
-            category=value.category,
-            accessible=value.accessible,
-        )
-
 
 @strawberry.type
 class SeatLayout(Node):
@@ -52,7 +41,7 @@ class SeatLayout(Node):
     @strawberry.field
     def seats(self) -> list[Seat]:
         """The seats in the order of their index."""
-        return [Seat.of(seat) for seat in self.value.seats]
+        return cast("list[Seat]", list(self.value.seats))  # it has the same fields
 
     @classmethod
     def of(cls, value: domain.SeatLayout) -> Self:
@@ -77,15 +66,9 @@ class SeatState:
     mine: bool
 
     @classmethod
-    def of(cls, value: domain.SeatState) -> Self:
-        """From the trade's value."""
-        return cls(
-            seat=Seat.of(value.seat),
-            status=value.status,
-            price=Money.of(value.price),
-            held_until=value.held_until,
-            mine=value.mine,
-        )
+    def all_of(cls, values: Iterable[domain.SeatState]) -> list[Self]:
+        """The trade's values themselves, whose fields are the same."""
+        return cast("list[Self]", list(values))
 
 
 @strawberry.type
@@ -100,11 +83,5 @@ class SeatCounts:
 
     @classmethod
     def of(cls, value: domain.SeatCounts) -> Self:
-        """From the trade's value."""
-        return cls(
-            total=value.total,
-            available=value.available,
-            held=value.held,
-            booked=value.booked,
-            blocked=value.blocked,
-        )
+        """The trade's value itself, whose fields are the same."""
+        return cast("Self", value)
