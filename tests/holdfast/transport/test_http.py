@@ -14,6 +14,7 @@ import pytest
 from domain.errors import RateLimited, Unavailable
 from holdfast.transport.accept import EVENT_STREAM, GRAPHQL_RESPONSE, JSON
 from holdfast.transport.http_protocol import HttpProtocol
+from holdfast.transport.request import MOST_COMMAS
 from tests.clients import GraphQLHttp
 from tests.holdfast.transport.conftest import Site
 from tests.holdfast.transport.toy import until
@@ -126,6 +127,16 @@ async def test_json_may_be_as_deep_as_the_limit_and_no_deeper(http: GraphQLHttp)
 
     assert (await post(http, body(64))).status_code == 200
     assert (await post(http, body(65))).status_code == 400
+
+
+async def test_json_may_have_as_many_commas_as_the_limit_and_no_more(http: GraphQLHttp) -> None:
+    def body(commas: int) -> bytes:
+        return b'{"query": "{hello}", "variables": {"a": [' + b"1," * (commas - 1) + b"1]}}"
+
+    assert (await post(http, body(MOST_COMMAS))).status_code == 200
+    response = await post(http, body(MOST_COMMAS + 1))
+    assert (response.status_code, code(response)) == (400, "BAD_REQUEST")
+    assert str(MOST_COMMAS) in response.json()["errors"][0]["message"]
 
 
 async def test_a_body_may_be_as_long_as_the_limit_and_no_longer(http: GraphQLHttp) -> None:
