@@ -38,7 +38,7 @@ STATEMENTS = 10
 PASSWORD = 5_000
 """A hash of argon2id takes as long as to tell some thousands of fields."""
 
-SIZED_BY = ("first", "last", "ids")
+SIZED_BY = frozenset({"first", "last", "ids"})
 SIZES: Mapping[str, int] = {
     "User.memberships": 5,
     "SeatLayout.seats": 100,
