@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,6 +14,9 @@ import pytest
 import pytest_asyncio
 
 from holdfast.transport import multicast
+from holdfast.transport.figures import Figures
+from holdfast.transport.multicast import Group, Message, Multicast
+from schema.sharing import Shared
 from tests.clients import Subscription
 from tests.holdfast.transport.conftest import Site, serving
 from tests.holdfast.transport.toy import until
@@ -76,7 +79,7 @@ async def test_a_watcher_who_waits_is_no_task(site: Site, sockets: AsyncExitStac
 async def test_another_selection_or_another_source_is_another_group(
     site: Site, sockets: AsyncExitStack
 ) -> None:
-    asked = [{}, {"size": 5}, {"size": 5, "of": "few"}, {"size": 5}]
+    asked: list[dict[str, Any]] = [{}, {"size": 5}, {"size": 5, "of": "few"}, {"size": 5}]
     watches = [await watching(site, sockets, **variables) for variables in asked]
     await grouped(site, 4, groups=3)
     await site.house.set(1)
@@ -87,12 +90,72 @@ async def test_another_selection_or_another_source_is_another_group(
 async def test_a_variable_of_the_root_field_alone_keeps_nobody_apart(
     site: Site, sockets: AsyncExitStack
 ) -> None:
-    """Here it chooses the source, and the source says by itself who is told the same."""
-    document = "subscription($of: String!){number(of: $of){value}}"
+    """A cursor, for instance: all who have caught up are told the same."""
+    document = "subscription($since: Int!, $size: Int){number(since: $since){value text(size: $size)}}"
     client = await sockets.enter_async_context(await site.socket())
-    for of in "all", "all", "few":
-        await (await client.subscribe(document, {"of": of, "unused": None})).next()
-    await grouped(site, 3, groups=2)
+    for since in 1, 2, 3:
+        await (await client.subscribe(document, {"since": since, "size": 1})).next()
+    await grouped(site, 3)
+
+
+class Listener:
+    """A member that writes down what it takes, as long as it takes anything."""
+
+    request_id = "-"
+    group: Group | None = None
+    place: Any = None
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+        self.stepped_out_at: list[int] = []
+        self.takes = True
+
+    def take(self, message: Message) -> bool:
+        if self.takes:
+            self.heard.append(int(message.under("", lambda written, _: written)))
+        return self.takes
+
+    def step_out(self) -> None:
+        self.stepped_out_at.append(self.place)
+
+
+async def source(*places: int, closed: list[str], name: str = "") -> AsyncGenerator[Any, None]:
+    """What tells each place as its own number."""
+    try:
+        for place in places:
+            yield Shared("channel", place, place)
+            await asyncio.sleep(0)
+        yield {"data": "for one alone"}
+    finally:
+        closed.append(name)
+
+
+async def test_who_stands_behind_is_not_let_in_and_who_stands_ahead_is_told_only_what_follows() -> None:
+    groups, closed = Multicast(Figures()), list[str]()
+    first, behind, ahead, level = (Listener() for _ in range(4))
+    theirs = [source(closed=closed, name=name) for name in ("behind", "ahead", "level")]
+    assert await groups.join(first, Shared("channel", 5), source(6, 7, 8, closed=closed, name="first"))
+    assert not await groups.join(behind, Shared("channel", 4), theirs[0])
+    assert await groups.join(ahead, Shared("channel", 7), theirs[1])
+    assert await groups.join(level, Shared("channel", 5), theirs[2])
+    assert closed == []  # neither has begun, so there was nothing to close
+    await until(lambda: bool(first.stepped_out_at))
+    assert (first.heard, ahead.heard, level.heard, behind.heard) == ([6, 7, 8], [8], [6, 7, 8], [])
+    assert first.stepped_out_at == ahead.stepped_out_at == level.stepped_out_at == [8]
+    assert closed == ["first"]
+    assert behind.group is first.group is None
+    await theirs[0].aclose()
+
+
+async def test_who_takes_nothing_steps_out_where_it_stands_and_the_others_go_on() -> None:
+    groups, closed = Multicast(Figures()), list[str]()
+    quick, slow = Listener(), Listener()
+    slow.takes = False
+    assert await groups.join(quick, Shared("channel", 5), source(6, 7, closed=closed))
+    assert await groups.join(slow, Shared("channel", 5), source(closed=closed))
+    await until(lambda: bool(quick.stepped_out_at))
+    assert (quick.heard, slow.heard) == ([6, 7], [])
+    assert (quick.stepped_out_at, slow.stepped_out_at) == ([7], [5])
 
 
 async def test_who_completes_is_told_no_more_and_the_last_one_ends_the_group(

@@ -208,7 +208,7 @@ class Number:
 @strawberry.type
 class Subscription:
     @strawberry.subscription
-    async def number(self, info: Info, of: str = "all") -> AsyncGenerator[Number, None]:
+    async def number(self, info: Info, of: str = "all", since: int = 0) -> AsyncGenerator[Number, None]:
         """The number as it is, then as it changes; who does not keep up is told the newest."""
         context, house = info.context, info.context.house
         place = context.place
