@@ -221,6 +221,7 @@ def _parameters_of_url(query_string: bytes, depth: int) -> Parameters:
         text = given.get(name)
         if isinstance(text, str):
             given[name] = decode(text, depth) if text else None
+    given["operationName"] = given.get("operationName") or None
     return Parameters.of(given)
 
 

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from domain.rates import Rates
 from domain.viewer import Viewer
-from holdfast.transport import Limits, Transport
+from holdfast.transport import Limits, Transport, TrustedDocuments
 from holdfast.transport.http_protocol import ConnectionLimits, limited
 from holdfast.transport.server import Server
 from holdfast.transport.socket_protocol import SocketProtocol
@@ -63,6 +63,7 @@ async def serving(
     limits: Limits = LIMITS,
     rates: Rates | None = None,
     connection: ConnectionLimits | None = None,
+    trusted: TrustedDocuments | None = None,
 ) -> AsyncIterator[Site]:
     house, sessions, tokens = House(), Sessions(), Tokens()
     transport = Transport(
@@ -75,6 +76,7 @@ async def serving(
         page=_page,
         limits=limits,
         rates=rates,
+        trusted=trusted,
     )
     config = uvicorn.Config(
         Starlette(routes=transport.routes()),
