@@ -37,6 +37,9 @@ CONTENDED = (
 )
 """Others were in the way for too long; nothing was changed."""
 
+CLOSED = (asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)
+"""The database answers, and takes nothing in: its disk is full, or it is a copy."""
+
 
 def is_gone(error: BaseException) -> bool:
     """Whether the database, or the way to it, is away; a value that asyncpg cannot encode is no such thing."""
@@ -57,6 +60,8 @@ def meaning(error: BaseException) -> HoldfastError | None:
         return BadRequest("Text here has neither NUL nor half of a surrogate pair.")
     if isinstance(error, CONTENDED):
         return Unavailable("Too many at once for this; send the same request again.")
+    if isinstance(error, CLOSED) and not is_gone(error):
+        return Unavailable("The database takes no changes at the moment; send the same request again later.")
     if is_gone(error):
         return Unavailable(
             "The database does not answer; send the same request, with the same idempotency key, again."

@@ -115,6 +115,10 @@ class EmbeddedPostgres:
                 self._in_use = _share(home / "use.lock")
         return self.dsn()
 
+    def running(self) -> bool:
+        """Whether the server runs."""
+        return Postmaster(self._home / "cluster").running()
+
     def stop(self) -> None:
         """Stop the server in ``stop_seconds``, else the hard way, unless another process uses it."""
         if self._in_use is None:
