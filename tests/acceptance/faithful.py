@@ -37,7 +37,8 @@ async def faithfully(url: str, watchers: Sequence[Watcher], *logs: LogReader) ->
     """Let them all follow one address, whoever answers there."""
     faithful = Faithful(url)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(faithful.follow(each)) for each in (*watchers, *logs)]
+        listeners: tuple[Watcher | LogReader, ...] = (*watchers, *logs)
+        tasks = [group.create_task(faithful.follow(each)) for each in listeners]
         await eventually(lambda: all(watcher.seats for watcher in watchers))
         try:
             yield faithful

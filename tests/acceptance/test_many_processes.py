@@ -9,6 +9,7 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -90,7 +91,7 @@ async def test_a_rolling_restart_fails_no_request_and_loses_no_event(cluster: Cl
 async def test_several_processes_share_an_embedded_database_a_crash_is_mended_and_nothing_outlives_them(
     fresh_folder: Path,
 ) -> None:
-    settings = {"database_pool_max": 4, "log_format": "json"}
+    settings: dict[str, Any] = {"database_pool_max": 4, "log_format": "json"}
     server = await asyncio.to_thread(Holdfast("serve --workers 3", fresh_folder, **settings).ready, 60)
     assert set(server.passwords) == {"customer", "provider", "staff", "admin"}
     assert server.said.count("Filling in demo data") == 1
@@ -131,9 +132,9 @@ async def test_of_two_first_starts_at_the_same_instant_one_fills_in_the_demo(fre
 
 async def test_processes_that_cannot_be_say_why_and_end(cluster: Cluster, fresh_folder: Path) -> None:
     taken = unused_port()
-    given = {"database_url": cluster.database_url, "port": taken}
+    given: dict[str, Any] = {"database_url": cluster.database_url, "port": taken}
     with await asyncio.to_thread(Holdfast("serve --workers 2", fresh_folder, **given).ready) as there:
-        attempts = {
+        attempts: dict[str, tuple[dict[str, Any], int, str]] = {
             "serve --workers 2": (given, 1, f"Cannot listen on 127.0.0.1:{taken}: Address already in use"),
             "serve": (given, 1, f"Cannot listen on 127.0.0.1:{taken}: Address already in use"),
             "serve --workers 0": ({}, 2, "give 1 or more"),
