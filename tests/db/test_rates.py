@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from db.rates import AT_ONCE, RedisRates
+from domain import rates
+from domain.errors import RateLimited
+from domain.rates import Rates
+from domain.viewer import Viewer
+from tests.processes import eventually
 from tests.redis_server import RedisServer
 
 
@@ -48,3 +55,33 @@ async def test_a_redis_that_is_away_or_frozen_is_a_connection_error() -> None:
         await server.start()
         assert await shared.add({b"ada": 1.0})
         await shared.close()
+
+
+@pytest.mark.feature("S2.29")
+async def test_two_servers_hold_one_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "INTERVAL", 0.02)
+    async with RedisServer() as server:
+        links = [RedisRates(server.url) for _ in range(2)]
+        servers = [Rates(100, 100, b"s" * 32) for _ in range(2)]
+        sharing = [asyncio.create_task(each.share(link)) for each, link in zip(servers, links, strict=True)]
+        await asyncio.sleep(0)
+        guest, through, refused = Viewer("192.0.2.1", "request"), 0, 0
+
+        async def send() -> bool:
+            nonlocal through, refused
+            for each in servers:
+                try:
+                    each.admit(guest)
+                    through += 1
+                except RateLimited:
+                    refused += 1
+            await asyncio.sleep(0.002)  # as requests come
+            return refused >= 50
+
+        await eventually(send)
+        assert through <= 130  # a hundred, and what slipped through between two exchanges
+        for task in sharing:
+            task.cancel()
+        await asyncio.gather(*sharing, return_exceptions=True)
+        for link in links:
+            await link.close()
