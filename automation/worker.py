@@ -87,9 +87,11 @@ class Worker:
 
     async def _report(self) -> float:
         """Tell the other processes that the loops run: an operator asks a server, which may run none."""
+        reports = [loop.report() for loop in self.loops]
         async with self.begin(None) as tx:
-            await tx.upkeep.note([loop.report() for loop in self.loops])
-        return REPORTING
+            await tx.upkeep.note(reports)
+        all_began = all(report.ran is not None or report.failed is not None for report in reports)
+        return REPORTING if all_began else SOON
 
 
 async def _for_ever(loop: Loop) -> None:
