@@ -19,7 +19,7 @@ _ORGANIZATION = "SELECT * FROM organization WHERE id = $1"
 _ADD_ORGANIZATION = """
 INSERT INTO organization (id, name, slug, time_zone, currency) VALUES ($1, $2, $3, $4, $5)
 """
-# Before the row's own lock, for the reason that lock_schedule gives: the log is to have a thing's steps in their order.
+# Before the row's own lock, for the reason that migration 0002 gives: the log has a thing's steps in their order.
 _QUEUE = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 2))"
 _RESOURCE = "SELECT * FROM resource WHERE id = $1 FOR NO KEY UPDATE"
 _OFFERING = "SELECT * FROM offering WHERE id = $1 FOR NO KEY UPDATE"

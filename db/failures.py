@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import asyncpg
 
-from domain.errors import BadRequest, Conflict, HoldfastError, NotFound, SeatsUnavailable, Unavailable
+from domain.errors import (
+    BadRequest,
+    Conflict,
+    Contended,
+    HoldfastError,
+    NotFound,
+    SeatsUnavailable,
+    Unavailable,
+)
 
 CONSTRAINTS: dict[str, HoldfastError] = {
     "schedule_resource_runs_one_at_a_time": Conflict(
@@ -59,7 +67,7 @@ def meaning(error: BaseException) -> HoldfastError | None:
     if _is_unstorable_text(error):
         return BadRequest("Text here has neither NUL nor half of a surrogate pair.")
     if isinstance(error, CONTENDED):
-        return Unavailable("Too many at once for this; send the same request again.")
+        return Contended("Too many at once for this; send the same request again.")
     if isinstance(error, CLOSED) and not is_gone(error):
         return Unavailable("The database takes no changes at the moment; send the same request again later.")
     if is_gone(error):

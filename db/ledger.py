@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -10,39 +10,61 @@ from uuid import UUID
 from db.engine import Connection
 from db.failures import NotApplied
 from db.layouts import Layouts
-from db.rows import allocations, booking, money, reservation
+from db.rows import allocation, booking, locked_schedule, reservation, reservation_at, terms
 from domain.catalogue import Terms
-from domain.ledger import Booking, Hold, LockedSchedule, Reservation
-from domain.seats import SeatCounts, SeatLayout
+from domain.idempotency import UsedKey
+from domain.ledger import Booking, Hold, Holder, Locked, LockedSchedule, Reservation
+from domain.seats import Allocation, SeatLayout
 
 Result = TypeVar("Result", Reservation, Booking)
 
 # What reserving on a schedule needs to know of it.
 _TERMS = """
 SELECT s.id, s.organization_id, s.resource_id, s.layout_id, s.starts_at, s.price_amount, s.price_currency,
-       s.seat_total, o.reservation_ttl, o.max_seats
+       o.reservation_ttl, o.max_seats
 FROM schedule s JOIN offering o ON o.id = s.offering_id WHERE s.id = $1
 """
 
-_LOCK = "SELECT l.*, s.seat_total FROM lock_schedule($1, $2, $3) l, schedule s WHERE s.id = $1"
+_LOCK = "SELECT * FROM lock_schedules(ARRAY[$1::uuid], false)"
+_LOCK_RESERVING = "SELECT schedules, holders, uses FROM lock_reserving($1, $2, $3, $4)"
+_LOCK_RESERVATION = "SELECT locked, held FROM lock_reservation($1)"
+_LOCK_BOOKING = "SELECT locked, sold FROM lock_booking($1)"
 
-# Takes free seats, and seats whose hold is over, in the order of their index; a seat in other hands is left out.
+_ALLOCATIONS = """
+SELECT seat, status, held_until, reservation_id, booking_id FROM allocation
+WHERE schedule_id = $1 AND (status <> 'HELD' OR held_until > $2) ORDER BY seat
+"""
+
+# Takes free seats, and seats whose hold is over, in the order of their index; a seat in other hands is left out, and
+# one that is there twice fails the statement. A hold is a row; its seats are an array's text.
 _HOLD = """
-WITH bumped AS (UPDATE schedule SET version = version + 1 WHERE id = $2 RETURNING 1),
+WITH hold AS MATERIALIZED (
+  SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bytea[], $7::text[], $8::numeric[],
+    $9::text[], $10::interval[], $11::timestamptz[], $12::text[], $13::text[], $14::text[])
+    AS h (id, schedule_id, organization_id, account_id, holder, seats, amount, currency, ttl, expires_at, name, email,
+      phone)
+),
+bumped AS (
+  UPDATE schedule s SET version = s.version + b.steps
+  FROM (SELECT schedule_id, count(*) AS steps FROM hold GROUP BY schedule_id) b WHERE s.id = b.schedule_id
+  RETURNING b.steps
+),
 made AS (
   INSERT INTO reservation (id, schedule_id, organization_id, account_id, holder, seats, total_amount,
     total_currency, ttl, created_at, expires_at, contact_name, contact_email, contact_phone)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+  SELECT id, schedule_id, organization_id, account_id, holder, seats::smallint[], amount, currency, ttl, $1, expires_at,
+    name, email, phone FROM hold
 ),
 taken AS (
   INSERT INTO allocation AS a (schedule_id, seat, status, held_until, reservation_id)
-  SELECT $2, seat, 'HELD', $11, $1 FROM unnest($6::smallint[]) AS seat ORDER BY seat
+  SELECT schedule_id, seat, 'HELD', expires_at, id FROM hold, unnest(seats::smallint[]) AS seat
+  ORDER BY schedule_id, seat
   ON CONFLICT (schedule_id, seat) DO UPDATE
     SET held_until = excluded.held_until, reservation_id = excluded.reservation_id
-    WHERE a.status = 'HELD' AND a.held_until <= $10
+    WHERE a.status = 'HELD' AND a.held_until <= $1
   RETURNING 1
 )
-SELECT (SELECT count(*) FROM taken) AS taken, (SELECT count(*) FROM bumped) AS bumped
+SELECT (SELECT count(*) FROM taken) AS taken, (SELECT sum(steps) FROM bumped) AS bumped
 """
 
 RESERVATION_COLUMNS = """r.id, r.schedule_id, r.organization_id, r.account_id, r.seats, r.total_amount,
@@ -176,62 +198,60 @@ class Ledger:
     async def terms(self, schedule_id: UUID) -> Terms | None:
         """What reserving needs to know of a schedule."""
         row = await self._connection.fetchrow(_TERMS, schedule_id)
-        if row is None:
-            return None
-        return Terms(
-            schedule_id=row["id"],
-            organization_id=row["organization_id"],
-            resource_id=row["resource_id"],
-            layout_id=row["layout_id"],
-            start=row["starts_at"],
-            price=money(row, "price"),
-            reservation_ttl=row["reservation_ttl"],
-            max_seats=row["max_seats"],
-        )
+        return terms(row) if row else None
 
     async def layout(self, layout_id: UUID) -> SeatLayout:
         """A seat layout by its id."""
         return await self._layouts.get(self._connection, layout_id)
 
-    async def lock(
-        self, schedule_id: UUID, seats: Sequence[int] | None, *, holder: bytes | None = None
-    ) -> LockedSchedule:
-        """Lock the schedule, and first the holder, and read the seats as the last owner of the lock left them."""
-        row = await self._connection.fetchrow(_LOCK, schedule_id, seats, holder)
-        if row is None or not row["present"]:
-            raise LookupError(f"no schedule {schedule_id}")
-        total, held, booked, blocked = row["seat_total"], row["held"], row["booked"], row["blocked"]
-        return LockedSchedule(
-            version=row["version"],
-            on_sale=row["status"] == "ON_SALE",
-            at=row["at"],
-            counts=SeatCounts(total, total - held - booked - blocked, held, booked, blocked),
-            taken={a.seat: a for a in allocations(row)},
-            holder_active=row["caller_active"] or 0,
-            holder_free_at=row["caller_free_at"],
+    async def layouts(self, ids: Collection[UUID]) -> Mapping[UUID, SeatLayout]:
+        """Several seat layouts, by their ids."""
+        return await self._layouts.get_many(self._connection, ids)
+
+    async def lock(self, schedule_id: UUID) -> LockedSchedule | None:
+        """Lock the schedule, and count its seats as the last owner of the lock left them."""
+        row = await self._connection.fetchrow(_LOCK, schedule_id)
+        return locked_schedule(row) if row else None
+
+    async def lock_reserving(
+        self, schedules: Collection[UUID], holders: Collection[bytes], keys: Collection[tuple[bytes, str]]
+    ) -> Locked:
+        """Lock keys, holders and schedules in the one order of all, and read what the last owners left."""
+        scopes, names = [scope for scope, _ in keys], [key for _, key in keys]
+        row: Any = await self._connection.fetchrow(_LOCK_RESERVING, schedules, holders, scopes, names)
+        return Locked(
+            {each["id"]: locked_schedule(each) for each in row["schedules"]},
+            {each["holder"]: Holder(each["active"], each["free_at"]) for each in row["holders"]},
+            {
+                (each["scope"], each["key"]): UsedKey(each["operation"], each["fingerprint"], each["outcome"])
+                for each in row["uses"] or ()
+            },
         )
 
-    async def hold(self, hold: Hold) -> None:
-        """Write a reservation and take its seats. Raises NotApplied where one of them is in other hands."""
-        row: Any = await self._connection.fetchrow(
-            _HOLD,
-            hold.id,
-            hold.terms.schedule_id,
-            hold.terms.organization_id,
-            hold.account_id,
-            hold.holder,
-            hold.seats,
-            hold.total.amount,
-            hold.total.currency,
-            hold.terms.reservation_ttl,
-            hold.at,
-            hold.expires_at,
-            hold.contact.name,
-            hold.contact.email,
-            hold.contact.phone,
-        )
-        _must_be(row["taken"], len(hold.seats))
-        _must_be(row["bumped"], 1)
+    async def lock_reservation(self, reservation_id: UUID) -> tuple[LockedSchedule, Reservation] | None:
+        """Lock the schedule of a reservation, and read that as the last owner of the lock left it."""
+        row = await self._connection.fetchrow(_LOCK_RESERVATION, reservation_id)
+        if row is None:
+            return None
+        locked = locked_schedule(row["locked"])
+        return locked, reservation_at(row["held"], locked.at)
+
+    async def lock_booking(self, booking_id: UUID) -> tuple[LockedSchedule, Booking] | None:
+        """Lock the schedule of a booking, and read that as the last owner of the lock left it."""
+        row = await self._connection.fetchrow(_LOCK_BOOKING, booking_id)
+        return (locked_schedule(row["locked"]), booking(row["sold"])) if row else None
+
+    async def allocations(self, schedule_id: UUID, at: datetime) -> Sequence[Allocation]:
+        """The seats of a schedule that are not free at ``at``, by index."""
+        rows = await self._connection.fetch(_ALLOCATIONS, schedule_id, at)
+        return [allocation(row) for row in rows]
+
+    async def hold(self, holds: Sequence[Hold]) -> None:
+        """Write reservations and take their seats. Raises NotApplied where one of them is in other hands."""
+        columns = zip(*map(_row, holds), strict=True)
+        row: Any = await self._connection.fetchrow(_HOLD, holds[0].reservation.created_at, *columns)
+        _must_be(row["taken"], sum(len(hold.reservation.seats) for hold in holds))
+        _must_be(row["bumped"], len(holds))
 
     async def reservation(self, reservation_id: UUID) -> Reservation | None:
         """A reservation as it is now."""
@@ -310,6 +330,25 @@ class Ledger:
             return None
         _must_be(row["touched"], len(row["seats"]))
         return made(row)
+
+
+def _row(hold: Hold) -> tuple[object, ...]:
+    made = hold.reservation
+    return (
+        made.id,
+        made.schedule_id,
+        made.organization_id,
+        made.account_id,
+        hold.holder,
+        f"{{{','.join(map(str, made.seats))}}}",
+        made.total.amount,
+        made.total.currency,
+        made.ttl,
+        made.expires_at,
+        made.contact.name,
+        made.contact.email,
+        made.contact.phone,
+    )
 
 
 def _must_be(touched: int, expected: int) -> None:

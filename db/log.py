@@ -10,6 +10,7 @@ import orjson
 from db.engine import Connection
 from domain.events import Event, LoggedEvent, Position, Stream
 from domain.feed import Audience
+from domain.idempotency import UsedKey
 from domain.viewer import Viewer
 
 _APPEND = """
@@ -20,6 +21,16 @@ FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[],
             $8::uuid[], $9::uuid[], $10::uuid[], $11::text[])
   AS e (stream, stream_id, version, type, at, actor, actor_id, organization_id, account_id, resource_id, data)
 """
+_SETTLE = """
+INSERT INTO idempotency_key (scope, key, operation, fingerprint, outcome)
+SELECT scope, key, operation, fingerprint, outcome::jsonb
+FROM unnest(${}::bytea[], ${}::text[], ${}::text[], ${}::bytea[], ${}::text[])
+  AS k (scope, key, operation, fingerprint, outcome)
+ON CONFLICT (scope, key) DO UPDATE SET operation = excluded.operation, fingerprint = excluded.fingerprint,
+  outcome = excluded.outcome, created_at = now()
+"""
+_SETTLE_ALONE = _SETTLE.format(*range(1, 6))
+_APPEND_AND_SETTLE = f"WITH appended AS ({_APPEND}) {_SETTLE.format(*range(12, 17))}"
 
 COLUMNS = """id, xid::text AS xid, stream, stream_id, version, type, at, actor, actor_id,
   organization_id, account_id, resource_id, data"""
@@ -38,25 +49,43 @@ SELECT DISTINCT ON (event.xid, id) {COLUMNS} FROM ({{source}}) event ORDER BY ev
 """
 
 
-async def append(connection: Connection, events: Sequence[tuple[Event, Viewer | None]]) -> None:
-    """Write events, each with who did it, in their order; a version that is taken fails the transaction."""
-    rows = [
-        (
-            event.stream.value,
-            event.stream_id,
-            event.version,
-            event.type,
-            event.at,
-            _actor(viewer),
-            viewer.user_id if viewer else None,
-            event.organization_id,
-            event.account_id,
-            event.resource_id,
-            orjson.dumps(event.data).decode(),
-        )
-        for event, viewer in events
-    ]
-    await connection.execute(_APPEND, *zip(*rows, strict=True))
+async def write(
+    connection: Connection,
+    events: Sequence[tuple[Event, Viewer | None]],
+    settled: Sequence[tuple[bytes, str, UsedKey]],
+) -> None:
+    """Write events, each with who did it, in their order, and what idempotency keys led to, in one statement.
+
+    A version that is taken fails the transaction.
+    """
+    written = zip(*(_event_row(event, viewer) for event, viewer in events), strict=True)
+    kept = zip(*(_key_row(*each) for each in settled), strict=True)
+    if events and settled:
+        await connection.execute(_APPEND_AND_SETTLE, *written, *kept)
+    elif events:
+        await connection.execute(_APPEND, *written)
+    elif settled:
+        await connection.execute(_SETTLE_ALONE, *kept)
+
+
+def _event_row(event: Event, viewer: Viewer | None) -> tuple[object, ...]:
+    return (
+        event.stream.value,
+        event.stream_id,
+        event.version,
+        event.type,
+        event.at,
+        _actor(viewer),
+        viewer.user_id if viewer else None,
+        event.organization_id,
+        event.account_id,
+        event.resource_id,
+        orjson.dumps(event.data).decode(),
+    )
+
+
+def _key_row(scope: bytes, key: str, use: UsedKey) -> tuple[object, ...]:
+    return scope, key, use.operation, use.fingerprint, orjson.dumps(use.outcome).decode()
 
 
 def _actor(viewer: Viewer | None) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from datetime import datetime
 from typing import Any, TypeVar
 
 from domain.catalogue import (
@@ -13,14 +16,22 @@ from domain.catalogue import (
     ResourceKind,
     Schedule,
     ScheduleStatus,
+    Terms,
 )
 from domain.contact import Contact
-from domain.ledger import Booking, BookingStatus, Reservation, ReservationStatus
+from domain.ledger import Booking, BookingStatus, LockedSchedule, Reservation, ReservationStatus
 from domain.money import Money
 from domain.reads import Key, Page
-from domain.seats import Allocation, SeatStatus
+from domain.seats import Allocation, SeatCounts, SeatStatus
 
 Item = TypeVar("Item")
+
+SEAT_STATUSES = {status.value: status for status in SeatStatus}
+_SCHEDULE_STATUSES = {status.value: status for status in ScheduleStatus}
+
+
+SCHEDULE_COLUMNS = """s.id, s.organization_id, s.offering_id, s.resource_id, s.layout_id, s.starts_at,
+upper(s.during) AS ends_at, s.time_zone, s.price_amount, s.price_currency, s.seat_total, s.status, s.version"""
 
 
 def page(
@@ -32,12 +43,44 @@ def page(
 
 def money(row: Any, name: str) -> Money:
     """The pair of columns ``<name>_amount`` and ``<name>_currency``."""
-    return Money(row[f"{name}_amount"], row[f"{name}_currency"])
+    return _money(row[f"{name}_amount"], row[f"{name}_currency"])
+
+
+@lru_cache(maxsize=1_024)  # a page's prices are few, and each was checked before it was stored
+def _money(amount: Decimal, currency: str) -> Money:
+    return Money(amount, currency)
 
 
 def contact(row: Any) -> Contact:
     """The three contact columns."""
     return Contact(row["contact_name"], row["contact_email"], row["contact_phone"])
+
+
+def terms(row: Any) -> Terms:
+    """A row of ``schedule`` with the limits of its offering."""
+    return Terms(
+        schedule_id=row["id"],
+        organization_id=row["organization_id"],
+        resource_id=row["resource_id"],
+        layout_id=row["layout_id"],
+        start=row["starts_at"],
+        price=money(row, "price"),
+        reservation_ttl=row["reservation_ttl"],
+        max_seats=row["max_seats"],
+    )
+
+
+def locked_schedule(row: Any) -> LockedSchedule:
+    """A value of the type ``locked_schedule``."""
+    total, held, booked, blocked = row["seat_total"], row["held"], row["booked"], row["blocked"]
+    return LockedSchedule(
+        terms=terms(row),
+        version=row["version"],
+        on_sale=row["status"] == "ON_SALE",
+        at=row["at"],
+        counts=SeatCounts(total, total - held - booked - blocked, held, booked, blocked),
+        taken=set(row["taken"] or ()),
+    )
 
 
 def allocations(row: Any) -> Sequence[Allocation]:
@@ -46,9 +89,28 @@ def allocations(row: Any) -> Sequence[Allocation]:
         return ()
     columns = (row["seats"], row["states"], row["untils"], row["reservations"], row["bookings"])
     return [
-        Allocation(seat, SeatStatus(status), until, reservation_id, booking_id)
+        Allocation(seat, SEAT_STATUSES[status], until, reservation_id, booking_id)
         for seat, status, until, reservation_id, booking_id in zip(*columns, strict=True)
     ]
+
+
+def allocation(row: Any) -> Allocation:
+    """A row of ``allocation``."""
+    return Allocation(
+        row["seat"], SeatStatus(row["status"]), row["held_until"], row["reservation_id"], row["booking_id"]
+    )
+
+
+def reservation_at(row: Any, at: datetime) -> Reservation:
+    """A row of ``reservation``, judged by the instant ``at``."""
+    is_over = row["status"] == "ACTIVE" and row["expires_at"] <= at
+    return reservation({**row, "now": at, "status": "EXPIRED" if is_over else row["status"]})
+
+
+def counts(row: Any) -> SeatCounts:
+    """The columns seat_total, held, booked and blocked."""
+    total, held, booked, blocked = row["seat_total"], row["held"], row["booked"], row["blocked"]
+    return SeatCounts(total, total - held - booked - blocked, held, booked, blocked)
 
 
 def reservation(row: Any) -> Reservation:
@@ -130,7 +192,7 @@ def offering(row: Any) -> Offering:
 
 
 def schedule(row: Any) -> Schedule:
-    """A row of ``schedule``."""
+    """A row with ``SCHEDULE_COLUMNS``."""
     return Schedule(
         id=row["id"],
         organization_id=row["organization_id"],
@@ -138,10 +200,10 @@ def schedule(row: Any) -> Schedule:
         resource_id=row["resource_id"],
         layout_id=row["layout_id"],
         start=row["starts_at"],
-        end=row["during"].upper,
+        end=row["ends_at"],
         time_zone=row["time_zone"],
         price=money(row, "price"),
         seat_total=row["seat_total"],
-        status=ScheduleStatus(row["status"]),
+        status=_SCHEDULE_STATUSES[row["status"]],
         version=row["version"],
     )

@@ -21,7 +21,7 @@ from db.failures import NotApplied, meaning
 from db.keys import Keys
 from db.layouts import Layouts
 from db.ledger import Ledger
-from db.log import append
+from db.log import write
 from db.patience import patiently
 from db.transaction import begun, rolled_back
 from db.upkeep import Upkeep
@@ -98,8 +98,7 @@ class Database:
             work = UnitOfWork(connection, self._layouts, viewers)
             try:
                 yield work
-                if work.events:
-                    await append(connection, work.events)
+                await write(connection, work.events, work.keys.settled)
                 await connection.execute("COMMIT")
             except BaseException:
                 await rolled_back(connection)
@@ -117,6 +116,13 @@ class Database:
             await self._pool.release(connection)
         if work.events:
             self._committed()
-            log.info(
-                "committed", events=[f"{e.type} {e.stream_id} {e.version}" for e, _ in work.events[:LOGGED]]
-            )
+            log.info("committed", events=_named(work.events))
+
+
+def _named(events: Sequence[tuple[Event, Viewer | None]]) -> list[str]:
+    """The first events; where requests were gathered each is named with its own, for the line is no single one's."""
+    gathered = len({viewer.request_id for _, viewer in events if viewer is not None}) > 1
+    lines = [f"{event.type} {event.stream_id} {event.version}" for event, _ in events]
+    if not gathered:
+        return lines[:LOGGED]
+    return [f"{viewer.request_id} {line}" for (_, viewer), line in zip(events, lines, strict=True) if viewer]

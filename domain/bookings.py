@@ -10,13 +10,13 @@ from domain.access import is_staff
 from domain.contact import Contact, checked_contact
 from domain.errors import Conflict, InvalidInput, NotFound, PolicyViolation
 from domain.events import Event, Stream
-from domain.holding import changes, recount, seats_event
+from domain.holding import changes, reservation_event, seats_event
 from domain.ids import new_id
 from domain.ledger import Booking, BookingStatus, LockedSchedule, Reservation, ReservationStatus
 from domain.once import Once
 from domain.ports import Transaction
 from domain.reference import new_reference
-from domain.reservations import OnReservation, Reservations, ended, reservation_event
+from domain.reservations import OnReservation, Reservations, ended
 from domain.seats import SeatStatus
 from domain.text import checked_optional_text
 from domain.viewer import Viewer
@@ -80,27 +80,21 @@ class Bookings:
         return await self.once.run(viewer, "cancelBooking", request, key, work, recall)
 
     async def _book(self, tx: Transaction, viewer: Viewer, request: Book) -> Booking:
-        mine = await self.reservations.mine(tx, viewer, request.reservation, RESERVATION)
+        locked, mine = await self.reservations.mine(tx, viewer, request.reservation, RESERVATION)
         if mine.status is ReservationStatus.CONVERTED:
             return await _booking_of(tx, mine)
         contact = await _contact(tx, mine, request.contact)
-        terms = await tx.ledger.terms(mine.schedule_id)
-        assert terms is not None  # noqa: S101 - a reservation's schedule is never removed
-        locked = await tx.ledger.lock(mine.schedule_id, mine.seats)
         booking = _booking(mine, viewer, contact, locked.at)
         converted = await tx.ledger.convert(booking)
         if converted is None:
-            current = await tx.ledger.reservation(mine.id)
-            if current is not None and current.status is ReservationStatus.CONVERTED:
-                return await _booking_of(tx, current)
-            raise ended(current or mine, RESERVATION)
-        layout = await tx.ledger.layout(terms.layout_id)
+            raise ended(mine, RESERVATION)
+        layout = await tx.ledger.layout(locked.terms.layout_id)
         changed = changes(layout, booking.seats, SeatStatus.BOOKED)
-        counts = recount(locked.counts, SeatStatus.HELD, SeatStatus.BOOKED, len(booking.seats))
+        locked.step(SeatStatus.HELD, SeatStatus.BOOKED, len(booking.seats))
         tx.emit(
-            seats_event("seats.booked", terms, locked, changed, counts),
+            seats_event("seats.booked", locked, changed),
             reservation_event("reservation.converted", converted, locked.at),
-            booking_event("booking.confirmed", booking, locked.at, terms.resource_id),
+            booking_event("booking.confirmed", booking, locked.at, locked.terms.resource_id),
         )
         return booking
 
@@ -113,16 +107,13 @@ class Bookings:
 
     async def _cancel(self, tx: Transaction, viewer: Viewer, request: CancelBooking) -> Booking:
         reason = checked_optional_text(request.reason, ("reason",))
-        found = await tx.ledger.booking(request.id) if request.id else None
+        found = await tx.ledger.lock_booking(request.id) if request.id else None
         if found is None:
             raise no_such_booking()
-        staff = await is_staff(tx, viewer, found.organization_id)
-        if not (staff or self.owned(viewer, request.token, found)):
+        locked, current = found
+        staff = await is_staff(tx, viewer, current.organization_id)
+        if not (staff or self.owned(viewer, request.token, current)):
             raise no_such_booking()
-        terms = await tx.ledger.terms(found.schedule_id)
-        assert terms is not None  # noqa: S101 - a booking's schedule is never removed
-        locked = await tx.ledger.lock(found.schedule_id, found.seats)
-        current = await found_booking(tx, found.id)
         if request.expected_version is not None and request.expected_version != current.version:
             raise Conflict(
                 f"The booking is at version {current.version}; look at it again before you cancel.",
@@ -130,16 +121,16 @@ class Bookings:
             )
         if current.status is BookingStatus.CANCELLED:
             return current
-        _must_be_cancellable(current, locked, terms.start, staff=staff)
+        _must_be_cancellable(current, locked, staff=staff)
         cancelled = await tx.ledger.cancel(current.id, locked.at, reason)
         if cancelled is None:
             raise PolicyViolation("This booking cannot be cancelled any more.", ("id",))
-        layout = await tx.ledger.layout(terms.layout_id)
+        layout = await tx.ledger.layout(locked.terms.layout_id)
         changed = changes(layout, cancelled.seats, SeatStatus.AVAILABLE)
-        counts = recount(locked.counts, SeatStatus.BOOKED, SeatStatus.AVAILABLE, len(cancelled.seats))
+        locked.step(SeatStatus.BOOKED, SeatStatus.AVAILABLE, len(cancelled.seats))
         tx.emit(
-            seats_event("seats.freed", terms, locked, changed, counts),
-            booking_event("booking.cancelled", cancelled, locked.at, terms.resource_id),
+            seats_event("seats.freed", locked, changed),
+            booking_event("booking.cancelled", cancelled, locked.at, locked.terms.resource_id),
         )
         return cancelled
 
@@ -152,10 +143,10 @@ class Bookings:
         )
 
 
-def _must_be_cancellable(booking: Booking, locked: LockedSchedule, start: datetime, *, staff: bool) -> None:
+def _must_be_cancellable(booking: Booking, locked: LockedSchedule, *, staff: bool) -> None:
     if booking.status not in (BookingStatus.PENDING, BookingStatus.CONFIRMED):
         raise PolicyViolation(f"A booking that is {booking.status.value} cannot be cancelled.", ("id",))
-    if start <= locked.at and not staff:
+    if locked.terms.start <= locked.at and not staff:
         raise PolicyViolation("It has started; ask the organization to cancel it.", ("id",))
 
 

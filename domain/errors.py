@@ -20,6 +20,7 @@
        |- BadRequest
        |- TimedOut
        '- Unavailable
+          '- Contended
 """
 
 from __future__ import annotations
@@ -185,3 +186,7 @@ class Unavailable(Denial):
     """A part we depend on does not answer; the same request, with the same idempotency key, may be sent again."""
 
     code = "UNAVAILABLE"
+
+
+class Contended(Unavailable):
+    """Others were in the way for too long, and nothing was changed."""

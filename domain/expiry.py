@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from domain.holding import changes, seats_event
+from domain.holding import changes, reservation_event, seats_event
 from domain.ports import Begin
-from domain.reservations import reservation_event
 from domain.seats import SeatStatus
 
 BATCH = 100
@@ -33,13 +32,15 @@ class Expiry:
 
     async def _sweep(self, schedule_id: UUID) -> int:
         async with self.begin(None) as tx:
-            terms = await tx.ledger.terms(schedule_id)
-            assert terms is not None  # noqa: S101 - a reservation's schedule is never removed
-            locked = await tx.ledger.lock(schedule_id, [])
+            locked = await tx.ledger.lock(schedule_id)
+            assert locked is not None  # noqa: S101 - a reservation's schedule is never removed
             freed, ended = await tx.ledger.expire(schedule_id, locked.at)
             if freed:
-                layout = await tx.ledger.layout(terms.layout_id)
+                layout = await tx.ledger.layout(locked.terms.layout_id)
                 changed = changes(layout, freed, SeatStatus.AVAILABLE)
-                tx.emit(seats_event("seats.expired", terms, locked, changed, locked.counts))
+                locked.step(
+                    SeatStatus.AVAILABLE, SeatStatus.AVAILABLE, len(freed)
+                )  # they were free at their time
+                tx.emit(seats_event("seats.expired", locked, changed))
             tx.emit(*(reservation_event("reservation.expired", each, locked.at) for each in ended))
             return len(ended)

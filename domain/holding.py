@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.best_available import best_available
-from domain.catalogue import Terms
 from domain.errors import InvalidInput, PolicyViolation, ReservationLimitReached, SeatsUnavailable
 from domain.events import Event, SeatChange, Stream, seats_data
-from domain.ledger import LockedSchedule
-from domain.seats import Seat, SeatCounts, SeatLayout, SeatState, SeatStatus, seats_of
+from domain.ledger import Holder, LockedSchedule, Reservation
+from domain.seats import Seat, SeatLayout, SeatState, SeatStatus, seats_of
 
 MAX_ALTERNATIVES = 5
 
@@ -47,21 +46,21 @@ def wanted_seats(wanted: Seats | BestAvailable, layout: SeatLayout, max_seats: i
     return None
 
 
-def must_be_on_sale(terms: Terms, locked: LockedSchedule) -> None:
+def must_be_on_sale(locked: LockedSchedule) -> None:
     """Raises InvalidInput where the schedule has started or is not sold at present."""
     if not locked.on_sale:
         raise InvalidInput("This schedule is not on sale.", ("target",))
-    if terms.start <= locked.at:
+    if locked.terms.start <= locked.at:
         raise InvalidInput("This schedule has started; choose a later one.", ("target",))
 
 
-def must_be_under_limit(locked: LockedSchedule, limit: int) -> None:
+def must_be_under_limit(holder: Holder, limit: int) -> None:
     """Raises ReservationLimitReached where the holder has ``limit`` active reservations already."""
-    if locked.holder_active >= limit:
+    if holder.active >= limit:
         raise ReservationLimitReached(
             f"You hold {limit} active reservations, the most at one time; book or release one first.",
             limit=limit,
-            retry_at=locked.holder_free_at,
+            retry_at=holder.free_at,
         )
 
 
@@ -70,22 +69,18 @@ def taken_of(named: Sequence[Seat], locked: LockedSchedule) -> Sequence[Seat]:
     return [seat for seat in named if seat.index in locked.taken]
 
 
-def not_free(
-    named: Sequence[Seat], layout: SeatLayout, terms: Terms, locked: LockedSchedule
-) -> SeatsUnavailable:
-    """The refusal of named seats, some of which are taken; ``locked`` knows every seat."""
+def not_free(named: Sequence[Seat], layout: SeatLayout, locked: LockedSchedule) -> SeatsUnavailable:
+    """The refusal of named seats, some of which are taken; ``locked`` knows the allocation of each of these."""
     taken = taken_of(named, locked)
     return SeatsUnavailable(
         f"Not free: {', '.join(seat.label for seat in taken)}. Choose others.",
         ("target", "seats", "labels"),
-        unavailable=[_state(seat, locked, terms) for seat in taken],
-        alternatives=_alternatives(layout, locked, terms, near=taken),
+        unavailable=[_taken(seat, locked) for seat in taken],
+        alternatives=_alternatives(layout, locked, near=taken),
     )
 
 
-def must_find(
-    wanted: BestAvailable, layout: SeatLayout, terms: Terms, locked: LockedSchedule
-) -> Sequence[Seat]:
+def must_find(wanted: BestAvailable, layout: SeatLayout, locked: LockedSchedule) -> Sequence[Seat]:
     """The best free seats. Raises SeatsUnavailable where there are not enough that fit."""
     free = [seat.index for seat in layout.seats if seat.index not in locked.taken]
     found = best_available(layout, free, wanted.count, wanted.together, wanted.category)
@@ -95,7 +90,7 @@ def must_find(
     raise SeatsUnavailable(
         f"No {wanted.count} free seats{place}. Ask for fewer, or not together.",
         ("target", "bestAvailable"),
-        alternatives=_alternatives(layout, locked, terms),
+        alternatives=_alternatives(layout, locked),
     )
 
 
@@ -110,18 +105,6 @@ def must_be_extensible(extensions_left: int) -> None:
         raise PolicyViolation("A reservation can be extended twice; book now, or reserve again.", ("id",))
 
 
-def recount(counts: SeatCounts, before: SeatStatus, after: SeatStatus, seats: int) -> SeatCounts:
-    """The counts after ``seats`` seats went from one status to another."""
-    fields = {status: status.value.lower() for status in SeatStatus}
-    return replace(
-        counts,
-        **{
-            fields[before]: getattr(counts, fields[before]) - seats,
-            fields[after]: getattr(counts, fields[after]) + seats,
-        },
-    )
-
-
 def changes(
     layout: SeatLayout, seats: Sequence[int], status: SeatStatus, held_until: datetime | None = None
 ) -> list[SeatChange]:
@@ -129,36 +112,48 @@ def changes(
     return [SeatChange(layout.seats[seat].label, status, held_until) for seat in seats]
 
 
-def seats_event(
-    type_: str, terms: Terms, locked: LockedSchedule, changed: Sequence[SeatChange], counts: SeatCounts
-) -> Event:
-    """The schedule's next step: the seats that changed and the counts they led to."""
+def seats_event(type_: str, locked: LockedSchedule, changed: Sequence[SeatChange]) -> Event:
+    """The step that the schedule has just made: the seats that changed, and the counts they led to."""
+    terms = locked.terms
     return Event(
         Stream.SCHEDULE,
         terms.schedule_id,
-        locked.version + 1,
+        locked.version,
         type_,
         locked.at,
-        seats_data(changed, counts),
+        seats_data(changed, locked.counts),
         organization_id=terms.organization_id,
         resource_id=terms.resource_id,
     )
 
 
-def _state(seat: Seat, locked: LockedSchedule, terms: Terms) -> SeatState:
-    allocation = locked.taken.get(seat.index)
-    if allocation is None:
-        return SeatState(seat, SeatStatus.AVAILABLE, terms.price)
-    return SeatState(seat, allocation.status, terms.price, allocation.held_until)
+def reservation_event(
+    type_: str, reservation: Reservation, at: datetime, data: dict[str, object] | None = None
+) -> Event:
+    """A step of a reservation's own story."""
+    return Event(
+        Stream.RESERVATION,
+        reservation.id,
+        reservation.version,
+        type_,
+        at,
+        {"scheduleId": str(reservation.schedule_id), "seats": len(reservation.seats), **(data or {})},
+        organization_id=reservation.organization_id,
+        account_id=reservation.account_id,
+    )
 
 
-def _alternatives(
-    layout: SeatLayout, locked: LockedSchedule, terms: Terms, near: Sequence[Seat] = ()
-) -> list[SeatState]:
+def _taken(seat: Seat, locked: LockedSchedule) -> SeatState:
+    allocation = locked.allocations[seat.index]
+    return SeatState(seat, allocation.status, locked.terms.price, allocation.held_until)
+
+
+def _alternatives(layout: SeatLayout, locked: LockedSchedule, near: Sequence[Seat] = ()) -> list[SeatState]:
     """Up to five free seats, those nearest to the wanted ones first."""
 
     def distance(seat: Seat) -> int:
         return min((abs(seat.row - each.row) + abs(seat.column - each.column) for each in near), default=0)
 
     free = [seat for seat in layout.seats if seat.index not in locked.taken]
-    return [_state(seat, locked, terms) for seat in sorted(free, key=distance)[:MAX_ALTERNATIVES]]
+    chosen = sorted(free, key=distance)[:MAX_ALTERNATIVES]
+    return [SeatState(seat, SeatStatus.AVAILABLE, locked.terms.price) for seat in chosen]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -11,8 +11,9 @@ from uuid import UUID
 
 from domain.catalogue import Terms
 from domain.contact import Contact
+from domain.idempotency import UsedKey
 from domain.money import Money
-from domain.seats import Allocation, SeatCounts, SeatLayout
+from domain.seats import Allocation, SeatCounts, SeatLayout, SeatStatus, recount
 
 MAX_EXTENSIONS = 2
 
@@ -82,37 +83,66 @@ class Booking:
     version: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LockedSchedule:
     """A schedule as it stands under its lock: nobody else changes it until the transaction ends.
 
-    ``at`` (UTC) is the instant by which this transaction judges; ``taken`` maps the index of each seat asked for
-    that is not free to its allocation; ``holder_active`` counts the holder's active reservations, the first of
-    which ends at ``holder_free_at``.
+    ``at`` (UTC) is the instant by which this transaction judges; ``taken`` are the indexes of the seats that are not
+    free at it, where the lock was asked for them. It follows what the transaction decides, so that the next decision
+    finds what the one before will leave.
     """
 
+    terms: Terms
     version: int
     on_sale: bool
     at: datetime
     counts: SeatCounts
-    taken: Mapping[int, Allocation]
-    holder_active: int = 0
-    holder_free_at: datetime | None = None
+    taken: set[int] = field(default_factory=set)
+    allocations: dict[int, Allocation] = field(default_factory=dict)
+
+    def step(self, before: SeatStatus, after: SeatStatus, seats: int) -> None:
+        """Go on from the next version, in which so many seats have gone from one status to another."""
+        self.version += 1
+        self.counts = recount(self.counts, before, after, seats)
+
+    def hold(self, hold: Hold) -> None:
+        """Go on from the version in which these seats are held."""
+        reservation = hold.reservation
+        self.step(SeatStatus.AVAILABLE, SeatStatus.HELD, len(reservation.seats))
+        self.taken.update(reservation.seats)
+        for seat in reservation.seats:
+            self.allocations[seat] = Allocation(seat, SeatStatus.HELD, reservation.expires_at, reservation.id)
+
+
+@dataclass(slots=True)
+class Holder:
+    """A caller under the lock of those who reserve: ``active`` reservations, the first of which ends at ``free_at``."""
+
+    active: int = 0
+    free_at: datetime | None = None
+
+    def hold(self, hold: Hold) -> None:
+        """Go on with one reservation more."""
+        ends = hold.reservation.expires_at
+        self.active += 1
+        self.free_at = min(self.free_at or ends, ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """All that several reservations depend on, under its locks; whoever holds nothing yet is not among ``holders``."""
+
+    schedules: Mapping[UUID, LockedSchedule]
+    holders: dict[bytes, Holder]
+    uses: dict[tuple[bytes, str], UsedKey]
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A reservation about to be written. ``seats`` are indexes in ascending order."""
+    """A reservation about to be written; ``holder`` is what its caller is counted by."""
 
-    id: UUID
-    terms: Terms
-    account_id: UUID | None
+    reservation: Reservation
     holder: bytes
-    seats: Sequence[int]
-    total: Money
-    at: datetime
-    expires_at: datetime
-    contact: Contact
 
 
 class Ledger(Protocol):
@@ -124,13 +154,31 @@ class Ledger(Protocol):
     async def layout(self, layout_id: UUID) -> SeatLayout:
         """A seat layout by its id; layouts never change."""
 
-    async def lock(
-        self, schedule_id: UUID, seats: Sequence[int] | None, *, holder: bytes | None = None
-    ) -> LockedSchedule:
-        """Lock the schedule (and first the holder, if given) and read ``seats``, or all of them if None."""
+    async def layouts(self, ids: Collection[UUID]) -> Mapping[UUID, SeatLayout]:
+        """Several seat layouts, by their ids."""
 
-    async def hold(self, hold: Hold) -> None:
-        """Write a reservation and take its seats over from nobody or from expired holds. Bumps the schedule."""
+    async def lock(self, schedule_id: UUID) -> LockedSchedule | None:
+        """Lock a schedule and count its seats; None if there is none."""
+
+    async def lock_reservation(self, reservation_id: UUID) -> tuple[LockedSchedule, Reservation] | None:
+        """Lock the schedule of a reservation, and read that as the last owner of the lock left it."""
+
+    async def lock_booking(self, booking_id: UUID) -> tuple[LockedSchedule, Booking] | None:
+        """Lock the schedule of a booking, and read that as the last owner of the lock left it."""
+
+    async def lock_reserving(
+        self, schedules: Collection[UUID], holders: Collection[bytes], keys: Collection[tuple[bytes, str]]
+    ) -> Locked:
+        """Claim the keys (scope, key), lock the holders, then the schedules, and read what was left of each."""
+
+    async def allocations(self, schedule_id: UUID, at: datetime) -> Sequence[Allocation]:
+        """The seats of a schedule that are not free at ``at``."""
+
+    async def hold(self, holds: Sequence[Hold]) -> None:
+        """Write reservations, all decided at one instant, and take their seats over from nobody or expired holds.
+
+        Bumps each schedule once for each.
+        """
 
     async def reservation(self, reservation_id: UUID) -> Reservation | None:
         """A reservation as it is now, or None."""

@@ -13,8 +13,9 @@ from uuid import UUID
 from domain import errors
 from domain.errors import IdempotencyMismatch, InvalidInput, Refusal
 from domain.guests import Guests
+from domain.idempotency import UsedKey
 from domain.money import Money
-from domain.ports import Begin, Transaction, UsedKey
+from domain.ports import Begin, Transaction
 from domain.seats import Seat, SeatState, SeatStatus
 from domain.viewer import Viewer
 
@@ -59,16 +60,14 @@ class Once:
         if key is None:
             async with self.begin(viewer) as tx:
                 return await work(tx)
-        if not 1 <= len(key) <= MAX_KEY:
-            raise InvalidInput(f"An idempotency key has 1 to {MAX_KEY} characters.", ("idempotencyKey",))
-        scope, print_ = self.guests.holder(viewer), fingerprint(request)
+        key, scope, print_ = checked_key(key), self.guests.holder(viewer), fingerprint(request)
         try:
             async with self.begin(viewer) as tx:
                 used = await tx.keys.claim(scope, key)
                 if used is not None:
-                    return await _again(tx, used, operation, print_, recall)
+                    return await recall(tx, earlier(used, operation, print_))
                 result = await work(tx)
-                await tx.keys.settle(scope, key, UsedKey(operation, print_, {"id": str(result.id)}))
+                tx.keys.settle(scope, key, UsedKey(operation, print_, {"id": str(result.id)}))
                 return result
         except IdempotencyMismatch:
             raise
@@ -76,22 +75,28 @@ class Once:
             async with self.begin(viewer) as tx:
                 used = await tx.keys.claim(scope, key)
                 if used is not None:
-                    return await _again(tx, used, operation, print_, recall)
-                await tx.keys.settle(scope, key, UsedKey(operation, print_, {"refusal": freeze(refusal)}))
+                    return await recall(tx, earlier(used, operation, print_))
+                tx.keys.settle(scope, key, UsedKey(operation, print_, {"refusal": freeze(refusal)}))
             raise
 
 
-async def _again(
-    tx: Transaction, used: UsedKey, operation: str, print_: bytes, recall: Recall[Result]
-) -> Result:
-    if (used.operation, used.fingerprint) != (operation, print_):
+def checked_key(key: str) -> str:
+    """The key. Raises InvalidInput unless it has 1 to 255 characters."""
+    if not 1 <= len(key) <= MAX_KEY:
+        raise InvalidInput(f"An idempotency key has 1 to {MAX_KEY} characters.", ("idempotencyKey",))
+    return key
+
+
+def earlier(used: UsedKey, operation: str, fingerprint: bytes) -> UUID:
+    """The id of what the key led to before. Raises the refusal it led to, and IdempotencyMismatch."""
+    if (used.operation, used.fingerprint) != (operation, fingerprint):
         raise IdempotencyMismatch(
             "This idempotency key was used with another input; send a new key.", ("idempotencyKey",)
         )
     refusal = used.outcome.get("refusal")
     if isinstance(refusal, Mapping):
         raise thaw(refusal)
-    return await recall(tx, UUID(str(used.outcome["id"])))
+    return UUID(str(used.outcome["id"]))
 
 
 def fingerprint(request: object) -> bytes:

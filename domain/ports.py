@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from uuid import UUID
 from domain.accounts import AccountStore
 from domain.catalogue import Offering, Organization, Resource, Schedule
 from domain.events import Event
+from domain.idempotency import IdempotencyKeys
 from domain.ledger import Ledger
 from domain.seats import SeatLayout
 from domain.viewer import Viewer
@@ -49,28 +50,6 @@ class CatalogueStore(Protocol):
 
     async def opened_with(self, first: UUID) -> Sequence[UUID]:
         """The schedules opened in one call with this one, in the order of their starts."""
-
-
-@dataclass(frozen=True, slots=True)
-class UsedKey:
-    """An idempotency key that was used before: by which operation, with which input, to what end."""
-
-    operation: str
-    fingerprint: bytes
-    outcome: Mapping[str, object]
-
-
-class IdempotencyKeys(Protocol):
-    """Keys a caller gave, kept 24 hours."""
-
-    async def claim(self, scope: bytes, key: str) -> UsedKey | None:
-        """Take a key for this transaction, waiting for another that has it; the earlier use if there is one."""
-
-    async def settle(self, scope: bytes, key: str, use: UsedKey) -> None:
-        """Write down what the claimed key was used for, and what it led to."""
-
-    async def forget(self, limit: int) -> int:
-        """Drop up to ``limit`` keys older than 24 hours; how many were dropped."""
 
 
 @dataclass(frozen=True, slots=True)

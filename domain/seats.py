@@ -103,6 +103,19 @@ class SeatCounts:
     blocked: int
 
 
+def recount(counts: SeatCounts, before: SeatStatus, after: SeatStatus, seats: int) -> SeatCounts:
+    """The counts after ``seats`` seats went from one status to another, which may be the same."""
+    of = {
+        SeatStatus.AVAILABLE: counts.available,
+        SeatStatus.HELD: counts.held,
+        SeatStatus.BOOKED: counts.booked,
+        SeatStatus.BLOCKED: counts.blocked,
+    }
+    of[before] -= seats
+    of[after] += seats
+    return SeatCounts(counts.total, *of.values())
+
+
 @dataclass(frozen=True, slots=True)
 class SeatCategory:
     """The seats of a layout that are of one category, or one part of them that is accessible."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,13 +11,13 @@ from domain.access import must_be_staff
 from domain.catalogue import Offering, Resource, Schedule, ScheduleStatus, Terms
 from domain.errors import InvalidInput, NotFound, SeatsUnavailable
 from domain.events import Event, Stream
-from domain.holding import changes, recount, seats_event
+from domain.holding import changes, seats_event
 from domain.ids import new_id
 from domain.ledger import LockedSchedule
 from domain.money import Money
 from domain.once import Once
 from domain.ports import Transaction
-from domain.seats import SeatLayout, SeatState, SeatStatus, seats_of
+from domain.seats import Allocation, SeatLayout, SeatState, SeatStatus, seats_of
 from domain.viewer import Viewer
 from domain.walltime import checked_duration, local_date, resolve_local
 
@@ -151,24 +151,30 @@ def _opened(schedule: Schedule, at: datetime) -> Event:
 
 
 async def _block(tx: Transaction, viewer: Viewer, request: BlockSeats) -> Terms:
-    terms = await tx.ledger.terms(request.schedule_id) if request.schedule_id else None
-    if terms is None:
+    locked = await tx.ledger.lock(request.schedule_id) if request.schedule_id else None
+    if locked is None:
         raise NotFound("No such schedule.", ("scheduleId",))
+    terms = locked.terms
     await must_be_staff(tx, viewer, terms.organization_id)
     layout = await tx.ledger.layout(terms.layout_id)
-    indexes = [seat.index for seat in seats_of(layout, request.labels, len(layout))]
-    locked = await tx.ledger.lock(terms.schedule_id, indexes)
+    indexes = {seat.index for seat in seats_of(layout, request.labels, len(layout))}
+    found = await tx.ledger.allocations(terms.schedule_id, locked.at)
+    taken = [allocation for allocation in found if allocation.seat in indexes]
     if request.blocked:
-        await _take_out_of_sale(tx, terms, layout, locked, indexes)
+        await _take_out_of_sale(tx, layout, locked, indexes, taken)
     else:
-        await _put_back_on_sale(tx, terms, layout, locked, indexes)
+        await _put_back_on_sale(tx, layout, locked, taken)
     return terms
 
 
 async def _take_out_of_sale(
-    tx: Transaction, terms: Terms, layout: SeatLayout, locked: LockedSchedule, indexes: Sequence[int]
+    tx: Transaction,
+    layout: SeatLayout,
+    locked: LockedSchedule,
+    indexes: Set[int],
+    taken: Sequence[Allocation],
 ) -> None:
-    busy = [a for a in locked.taken.values() if a.status is not SeatStatus.BLOCKED]
+    terms, busy = locked.terms, [a for a in taken if a.status is not SeatStatus.BLOCKED]
     if busy:
         states = [SeatState(layout.seats[a.seat], a.status, terms.price, a.held_until) for a in busy]
         raise SeatsUnavailable(
@@ -176,28 +182,21 @@ async def _take_out_of_sale(
             ("labels",),
             unavailable=states,
         )
-    seats = [index for index in indexes if index not in locked.taken]
+    seats = sorted(indexes - {allocation.seat for allocation in taken})
     if seats:
         await tx.ledger.block(terms.schedule_id, seats, locked.at)
-        counts = recount(locked.counts, SeatStatus.AVAILABLE, SeatStatus.BLOCKED, len(seats))
-        tx.emit(
-            seats_event("seats.blocked", terms, locked, changes(layout, seats, SeatStatus.BLOCKED), counts)
-        )
+        locked.step(SeatStatus.AVAILABLE, SeatStatus.BLOCKED, len(seats))
+        tx.emit(seats_event("seats.blocked", locked, changes(layout, seats, SeatStatus.BLOCKED)))
 
 
 async def _put_back_on_sale(
-    tx: Transaction, terms: Terms, layout: SeatLayout, locked: LockedSchedule, indexes: Sequence[int]
+    tx: Transaction, layout: SeatLayout, locked: LockedSchedule, taken: Sequence[Allocation]
 ) -> None:
-    seats = [index for index in indexes if index in locked.taken]
-    seats = [index for index in seats if locked.taken[index].status is SeatStatus.BLOCKED]
+    seats = [allocation.seat for allocation in taken if allocation.status is SeatStatus.BLOCKED]
     if seats:
-        await tx.ledger.unblock(terms.schedule_id, seats)
-        counts = recount(locked.counts, SeatStatus.BLOCKED, SeatStatus.AVAILABLE, len(seats))
-        tx.emit(
-            seats_event(
-                "seats.unblocked", terms, locked, changes(layout, seats, SeatStatus.AVAILABLE), counts
-            )
-        )
+        await tx.ledger.unblock(locked.terms.schedule_id, seats)
+        locked.step(SeatStatus.BLOCKED, SeatStatus.AVAILABLE, len(seats))
+        tx.emit(seats_event("seats.unblocked", locked, changes(layout, seats, SeatStatus.AVAILABLE)))
 
 
 async def _terms(tx: Transaction, id_: UUID) -> Terms:

@@ -25,7 +25,8 @@ from domain.guests import Guests
 from domain.housekeeping import Housekeeping
 from domain.once import Once
 from domain.rates import Rates
-from domain.reservations import ReservationLimits, Reservations
+from domain.reservations import Reservations
+from domain.reserving import ReservationLimits, Reserving
 from domain.timetable import Timetable
 from holdfast.identity import Identity, wire_identity
 from holdfast.keys import server_secret
@@ -69,7 +70,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         limits = ReservationLimits(
             settings.max_active_reservations, settings.max_active_reservations_per_address
         )
-        reservations = Reservations(once, guests, limits)
+        reservations = Reservations(once, guests, Reserving(database.begin, guests, limits))
         services = Services(
             version=VERSION,
             reads=Reads(pool, layouts),

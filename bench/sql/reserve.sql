@@ -5,40 +5,38 @@ CREATE FUNCTION bench_reserve(
   OUT data jsonb
 ) LANGUAGE plpgsql AS $$
 DECLARE
-  terms record;
-  locked record;
+  found record;
+  locked locked_schedule;
   caller bytea := '\x75'::bytea || uuid_send(buyer);
   touched integer;
 BEGIN
-  SELECT s.organization_id, s.resource_id, s.starts_at, s.price_amount, s.price_currency, s.seat_total,
-         o.reservation_ttl INTO terms
-    FROM schedule s JOIN offering o ON o.id = s.offering_id WHERE s.id = target;
-  SELECT * INTO locked FROM lock_schedule(target, wanted, caller);
+  SELECT * INTO found FROM lock_reserving(ARRAY[target], ARRAY[caller], '{}', '{}');
+  locked := found.schedules[1];
   refused := CASE
-    WHEN locked.present IS NOT TRUE THEN 'NOT_FOUND'
-    WHEN locked.status <> 'ON_SALE' OR terms.starts_at <= locked.at THEN 'INVALID_INPUT'
-    WHEN locked.caller_active >= most THEN 'RESERVATION_LIMIT_REACHED'
-    WHEN locked.seats IS NOT NULL THEN 'SEATS_UNAVAILABLE'
+    WHEN locked.id IS NULL THEN 'NOT_FOUND'
+    WHEN locked.status <> 'ON_SALE' OR locked.starts_at <= locked.at THEN 'INVALID_INPUT'
+    WHEN (found.holders[1]).active >= most THEN 'RESERVATION_LIMIT_REACHED'
+    WHEN locked.taken && wanted THEN 'SEATS_UNAVAILABLE'
   END;
   IF refused IS NOT NULL THEN
     RETURN;
   END IF;
   at := locked.at;
-  until := least(at + terms.reservation_ttl, terms.starts_at);
-  amount := terms.price_amount * cardinality(wanted);
-  currency := terms.price_currency;
+  until := least(at + locked.reservation_ttl, locked.starts_at);
+  amount := locked.price_amount * cardinality(wanted);
+  currency := locked.price_currency;
   version := locked.version + 1;
   data := jsonb_build_object(
     'changed', (SELECT jsonb_agg(jsonb_build_object('label', label, 'status', 'HELD', 'heldUntil', until))
                 FROM unnest(labels) label),
-    'counts', jsonb_build_object('total', terms.seat_total, 'held', locked.held + cardinality(wanted),
-      'available', terms.seat_total - locked.held - locked.booked - locked.blocked - cardinality(wanted),
+    'counts', jsonb_build_object('total', locked.seat_total, 'held', locked.held + cardinality(wanted),
+      'available', locked.seat_total - locked.held - locked.booked - locked.blocked - cardinality(wanted),
       'booked', locked.booked, 'blocked', locked.blocked));
   WITH bumped AS (UPDATE schedule s SET version = s.version + 1 WHERE s.id = target RETURNING 1),
   reserved AS (
     INSERT INTO reservation (id, schedule_id, organization_id, account_id, holder, seats, total_amount,
       total_currency, ttl, created_at, expires_at)
-    VALUES (made, target, terms.organization_id, buyer, caller, wanted, amount, currency, terms.reservation_ttl, at, until)
+    VALUES (made, target, locked.organization_id, buyer, caller, wanted, amount, currency, locked.reservation_ttl, at, until)
   ),
   taken AS (
     INSERT INTO allocation AS a (schedule_id, seat, status, held_until, reservation_id)
@@ -51,9 +49,9 @@ BEGIN
   told AS (
     INSERT INTO event (stream, stream_id, version, type, at, actor, actor_id, organization_id, account_id,
       resource_id, data)
-    VALUES ('schedule', target, bench_reserve.version, 'seats.held', at, 'user', buyer, terms.organization_id, NULL,
-        terms.resource_id, data),
-      ('reservation', made, 1, 'reservation.created', at, 'user', buyer, terms.organization_id, buyer, NULL,
+    VALUES ('schedule', target, bench_reserve.version, 'seats.held', at, 'user', buyer, locked.organization_id, NULL,
+        locked.resource_id, data),
+      ('reservation', made, 1, 'reservation.created', at, 'user', buyer, locked.organization_id, buyer, NULL,
         jsonb_build_object('scheduleId', target, 'seats', cardinality(wanted)))
   )
   SELECT count(*) INTO touched FROM taken;

@@ -12,6 +12,7 @@ import strawberry
 from domain import bookings as booking_rules
 from domain import catalogue, contact, holding, ledger, seats
 from domain import reservations as reservation_rules
+from domain.reserving import Reserve
 from domain.seats import Allocation, SeatLayout, seat_state
 from schema.batches import batched
 from schema.context import Context
@@ -246,11 +247,11 @@ class ReserveInput:
     contact: ContactInput | None = None
     idempotency_key: str | None = None
 
-    def value(self) -> reservation_rules.Reserve:
+    def value(self) -> Reserve:
         """As the trade's value."""
         schedule_id, wanted = self.target.value()
         given = self.contact.value() if self.contact else contact.Contact()
-        return reservation_rules.Reserve(schedule_id, wanted, given)
+        return Reserve(schedule_id, wanted, given)
 
 
 @strawberry.input

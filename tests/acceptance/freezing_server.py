@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 
 from db.ledger import Ledger
 from domain.ledger import Hold
@@ -12,9 +13,9 @@ from holdfast.cli import main
 write = Ledger.hold
 
 
-async def stop_and_write(self: Ledger, hold: Hold) -> None:
+async def stop_and_write(self: Ledger, holds: Sequence[Hold]) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
-    await write(self, hold)
+    await write(self, holds)
 
 
 Ledger.hold = stop_and_write  # type: ignore[method-assign]

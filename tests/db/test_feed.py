@@ -17,11 +17,10 @@ import pytest
 import db.feed
 from db.caller import ALL_SEEING
 from db.feed import Mailbox
-from domain.contact import Contact
 from domain.events import LoggedEvent, Position, Stream
 from domain.feed import Audience
 from domain.holding import Seats
-from domain.reservations import Reserve
+from domain.reserving import Reserve, serve
 from domain.streams import CaughtUp, Happened, Snapshot, follow_log, follow_stream
 from tests.world import World
 
@@ -89,7 +88,8 @@ async def test_the_log_has_the_steps_of_a_schedule_in_their_order_whoever_began_
     async with world.app.database.begin(world.guest()) as first:
         await first.keys.claim(b"somebody", "key")
         await use.reserve(world.guest(), Reserve(departure.schedule_id, Seats(["A1"])))
-        await use._reserve(first, world.guest(), Reserve(departure.schedule_id, Seats(["A2"]), Contact()))
+        late = use.reserving.asked(world.guest(), Reserve(departure.schedule_id, Seats(["A2"])))
+        await serve(first, [late])
     rows = await world.tables.fetch(
         "SELECT version FROM event WHERE stream_id = $1 ORDER BY event.xid, id", departure.schedule_id
     )

@@ -16,13 +16,14 @@ from db.unit_of_work import UnitOfWork
 from domain.contact import Contact
 from domain.errors import SeatsUnavailable, Unavailable
 from domain.ids import new_id
-from domain.ledger import Booking, BookingStatus, Hold, ReservationStatus
+from domain.ledger import Booking, BookingStatus, Hold, Holder, LockedSchedule, Reservation, ReservationStatus
 from domain.reference import new_reference
-from domain.seats import SeatStatus
+from domain.seats import Allocation, SeatStatus
 from tests.audit import trade_tables
 from tests.world import Departure, World
 
 TTL = timedelta(minutes=15)
+SOMEBODY = b"somebody"
 
 
 async def hold_of(
@@ -31,31 +32,53 @@ async def hold_of(
     """A hold about to be written, whatever has been taken already."""
     terms = await tx.ledger.terms(schedule_id)
     assert terms is not None
-    total = terms.price.times(len(seats))
-    return Hold(new_id(), terms, None, b"somebody", seats, total, at, at + ttl, Contact())
+    made = Reservation(
+        id=new_id(),
+        schedule_id=schedule_id,
+        organization_id=terms.organization_id,
+        account_id=None,
+        status=ReservationStatus.ACTIVE,
+        seats=seats,
+        total=terms.price.times(len(seats)),
+        ttl=ttl,
+        created_at=at,
+        expires_at=at + ttl,
+        now=at,
+        extensions=0,
+        contact=Contact(),
+        version=1,
+    )
+    return Hold(made, SOMEBODY)
 
 
-async def held(world: World, departure: Departure, seats: Sequence[int], ttl: timedelta = TTL) -> Hold:
-    """A hold that was written; with a negative ``ttl`` it has run out."""
+async def lock(tx: UnitOfWork, schedule_id: UUID) -> LockedSchedule:
+    """A schedule that is there, under its lock."""
+    locked = await tx.ledger.lock(schedule_id)
+    assert locked is not None
+    return locked
+
+
+async def held(world: World, departure: Departure, seats: Sequence[int], ttl: timedelta = TTL) -> Reservation:
+    """A reservation that was written; with a negative ``ttl`` it has run out."""
     async with world.app.database.begin(None) as tx:
-        locked = await tx.ledger.lock(departure.schedule_id, None)
-        made = await hold_of(tx, departure.schedule_id, seats, locked.at, ttl)
-        await tx.ledger.hold(made)
-        return made
+        locked = await lock(tx, departure.schedule_id)
+        hold = await hold_of(tx, departure.schedule_id, seats, locked.at, ttl)
+        await tx.ledger.hold([hold])
+        return hold.reservation
 
 
-def booking_of(hold: Hold, at: datetime) -> Booking:
+def booking_of(held: Reservation, at: datetime) -> Booking:
     """A booking about to be written."""
     return Booking(
         new_id(),
         new_reference(),
         BookingStatus.CONFIRMED,
-        hold.terms.schedule_id,
-        hold.terms.organization_id,
-        hold.id,
+        held.schedule_id,
+        held.organization_id,
+        held.id,
         None,
-        hold.seats,
-        hold.total,
+        held.seats,
+        held.total,
         Contact(email="buyer@test.example"),
         at,
     )
@@ -111,7 +134,7 @@ async def test_a_hold_on_a_seat_in_other_hands_is_refused_and_undone(world: Worl
     before = await trade_tables(world.tables)
     with pytest.raises(SeatsUnavailable):
         async with world.app.database.begin(None) as tx:
-            await tx.ledger.hold(await hold_of(tx, departure.schedule_id, [0, 1, 2], theirs.at))
+            await tx.ledger.hold([await hold_of(tx, departure.schedule_id, [0, 1, 2], theirs.created_at)])
     assert await trade_tables(world.tables) == before
 
 
@@ -123,7 +146,7 @@ async def test_of_two_holds_that_did_not_look_the_later_is_refused(
     theirs = await held(world, departure, [1])
     monkeypatch.setattr(ledger, "_must_be", lambda *_: None)
     async with world.app.database.begin(None) as tx:
-        await tx.ledger.hold(await hold_of(tx, departure.schedule_id, [0, 1], theirs.at))
+        await tx.ledger.hold([await hold_of(tx, departure.schedule_id, [0, 1], theirs.created_at)])
     owner = "SELECT reservation_id FROM allocation WHERE schedule_id = $1 AND seat = 1"
     assert await world.tables.fetchval(owner, departure.schedule_id) == theirs.id
 
@@ -140,12 +163,14 @@ async def test_a_hold_takes_over_seats_whose_hold_has_run_out(world: World) -> N
 async def test_the_next_in_line_for_the_lock_sees_what_the_one_before_left(world: World) -> None:
     departure = await world.departure()
     async with world.app.database.begin(None) as tx:
-        locked = await tx.ledger.lock(departure.schedule_id, None)
+        locked = await lock(tx, departure.schedule_id)
 
-        async def next_in_line() -> tuple[int, SeatStatus]:
+        async def next_in_line() -> tuple[int, set[int]]:
             async with world.app.database.begin(None) as later:
-                seen = await later.ledger.lock(departure.schedule_id, [3, 4])
-                return seen.version, seen.taken[4].status
+                (seen,) = (
+                    await later.ledger.lock_reserving([departure.schedule_id], [], [])
+                ).schedules.values()
+                return seen.version, seen.taken
 
         waiting = asyncio.create_task(next_in_line())
         stuck = "SELECT count(*) FROM pg_locks WHERE NOT granted"
@@ -153,8 +178,8 @@ async def test_the_next_in_line_for_the_lock_sees_what_the_one_before_left(world
             while not await world.tables.fetchval(stuck):
                 pass
         assert not waiting.done()
-        await tx.ledger.hold(await hold_of(tx, departure.schedule_id, [4], locked.at))
-    assert await waiting == (locked.version + 1, SeatStatus.HELD)
+        await tx.ledger.hold([await hold_of(tx, departure.schedule_id, [4], locked.at)])
+    assert await waiting == (locked.version + 1, {4})
 
 
 async def test_who_waits_too_long_for_the_lock_is_told_to_come_again(world: World) -> None:
@@ -163,10 +188,10 @@ async def test_who_waits_too_long_for_the_lock_is_told_to_come_again(world: Worl
     async def impatient() -> None:
         async with world.app.database.begin(None) as tx:
             await tx._connection.execute("SET LOCAL lock_timeout = '20ms'")
-            await tx.ledger.lock(departure.schedule_id, None)
+            await lock(tx, departure.schedule_id)
 
     async with world.app.database.begin(None) as tx:
-        await tx.ledger.lock(departure.schedule_id, None)
+        await lock(tx, departure.schedule_id)
         with pytest.raises(Unavailable):
             await impatient()
 
@@ -176,10 +201,13 @@ async def test_the_lock_counts_by_the_clock_what_is_held(world: World) -> None:
     live = await held(world, departure, [0])
     await held(world, departure, [1, 2], timedelta(seconds=-1))
     async with world.app.database.begin(None) as tx:
-        locked = await tx.ledger.lock(departure.schedule_id, None, holder=b"somebody")
-    assert (locked.counts.available, locked.counts.held) == (7, 1)
-    assert [*locked.taken] == [0]
-    assert (locked.holder_active, locked.holder_free_at) == (1, live.expires_at)
+        locked = await tx.ledger.lock_reserving([departure.schedule_id], [SOMEBODY, b"another"], [])
+        schedule = locked.schedules[departure.schedule_id]
+        (allocation,) = await tx.ledger.allocations(departure.schedule_id, schedule.at)
+    assert (schedule.counts.available, schedule.counts.held) == (7, 1)
+    assert schedule.taken == {0}
+    assert allocation == Allocation(0, SeatStatus.HELD, live.expires_at, live.id)
+    assert locked.holders == {SOMEBODY: Holder(1, live.expires_at), b"another": Holder()}
 
 
 async def test_only_a_live_hold_is_extended_released_or_sold(world: World) -> None:
@@ -187,9 +215,9 @@ async def test_only_a_live_hold_is_extended_released_or_sold(world: World) -> No
     over = await held(world, departure, [0], timedelta(seconds=-1))
     before = await trade_tables(world.tables)
     async with world.app.database.begin(None) as tx:
-        assert await tx.ledger.extend(over.id, over.at, over.at + TTL) is None
-        assert await tx.ledger.release(over.id, over.at, None) is None
-        assert await tx.ledger.convert(booking_of(over, over.at)) is None
+        assert await tx.ledger.extend(over.id, over.created_at, over.created_at + TTL) is None
+        assert await tx.ledger.release(over.id, over.created_at, None) is None
+        assert await tx.ledger.convert(booking_of(over, over.created_at)) is None
     assert await trade_tables(world.tables) == before
 
 
@@ -197,10 +225,10 @@ async def test_a_hold_is_sold_once(world: World) -> None:
     departure = await world.departure()
     mine = await held(world, departure, [0, 1])
     async with world.app.database.begin(None) as tx:
-        converted = await tx.ledger.convert(booking_of(mine, mine.at))
+        converted = await tx.ledger.convert(booking_of(mine, mine.created_at))
         assert converted is not None
         assert converted.status is ReservationStatus.CONVERTED
-        assert await tx.ledger.convert(booking_of(mine, mine.at)) is None
+        assert await tx.ledger.convert(booking_of(mine, mine.created_at)) is None
     assert await world.allocations(departure.schedule_id) == {0: "BOOKED", 1: "BOOKED"}
     assert await world.tables.fetchval("SELECT count(*) FROM booking") == 1
 
@@ -213,19 +241,21 @@ async def test_a_booking_whose_seat_went_to_another_fails_as_a_whole(world: Worl
     before = await trade_tables(world.tables)
     with pytest.raises(SeatsUnavailable):
         async with world.app.database.begin(None) as tx:
-            await tx.ledger.convert(booking_of(mine, mine.at))
+            await tx.ledger.convert(booking_of(mine, mine.created_at))
     assert await trade_tables(world.tables) == before
 
 
 async def test_a_booking_is_cancelled_once(world: World) -> None:
     departure = await world.departure()
     mine = await held(world, departure, [0])
-    booking = booking_of(mine, mine.at)
+    booking = booking_of(mine, mine.created_at)
     async with world.app.database.begin(None) as tx:
         await tx.ledger.convert(booking)
-        cancelled = await tx.ledger.cancel(booking.id, mine.at, "changed plans")
-        assert cancelled == replace(booking, status=BookingStatus.CANCELLED, cancelled_at=mine.at, version=2)
-        assert await tx.ledger.cancel(booking.id, mine.at, None) is None
+        cancelled = await tx.ledger.cancel(booking.id, mine.created_at, "changed plans")
+        assert cancelled == replace(
+            booking, status=BookingStatus.CANCELLED, cancelled_at=mine.created_at, version=2
+        )
+        assert await tx.ledger.cancel(booking.id, mine.created_at, None) is None
     assert await world.allocations(departure.schedule_id) == {}
 
 
@@ -234,7 +264,7 @@ async def test_only_free_seats_are_blocked_and_only_blocked_ones_freed(world: Wo
     mine = await held(world, departure, [0])
     with pytest.raises(SeatsUnavailable):
         async with world.app.database.begin(None) as tx:
-            await tx.ledger.block(departure.schedule_id, [0, 1], mine.at)
+            await tx.ledger.block(departure.schedule_id, [0, 1], mine.created_at)
     with pytest.raises(SeatsUnavailable):
         async with world.app.database.begin(None) as tx:
             await tx.ledger.unblock(departure.schedule_id, [0])
@@ -249,8 +279,8 @@ async def test_sweeping_ends_what_is_due_and_nothing_else(world: World) -> None:
     async with world.app.database.begin(None) as tx:
         assert await tx.ledger.due(10) == [other.schedule_id, departure.schedule_id]
         assert await tx.ledger.due(1) == [other.schedule_id]
-        freed, ended = await tx.ledger.expire(departure.schedule_id, live.at)
-        assert await tx.ledger.expire(departure.schedule_id, live.at) == ([], [])
+        freed, ended = await tx.ledger.expire(departure.schedule_id, live.created_at)
+        assert await tx.ledger.expire(departure.schedule_id, live.created_at) == ([], [])
     assert (freed, [each.id for each in ended]) == ([0], [over.id])
     assert [each.status for each in ended] == [ReservationStatus.EXPIRED]
     assert await world.allocations(departure.schedule_id) == {1: "HELD", 2: "HELD"}
@@ -270,7 +300,9 @@ async def test_the_sweeper_knows_how_long_it_may_sleep(world: World) -> None:
         assert await tx.ledger.next_due() == timedelta(0)
 
 
-async def test_a_schedule_that_is_not_there_cannot_be_locked(world: World) -> None:
-    with pytest.raises(LookupError):
-        async with world.app.database.begin(None) as tx:
-            await tx.ledger.lock(new_id(), None)
+async def test_what_is_not_there_cannot_be_locked(world: World) -> None:
+    async with world.app.database.begin(None) as tx:
+        assert await tx.ledger.lock(new_id()) is None
+        assert await tx.ledger.lock_reservation(new_id()) is None
+        assert await tx.ledger.lock_booking(new_id()) is None
+        assert (await tx.ledger.lock_reserving([new_id()], [SOMEBODY], [])).schedules == {}

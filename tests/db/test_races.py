@@ -17,13 +17,15 @@ import asyncpg
 import pytest
 
 from db import ledger
+from domain import gathering
 from domain.bookings import Book, CancelBooking
 from domain.contact import Contact
 from domain.curation import LayoutPlan, SaveOffering, SaveResource
 from domain.errors import Refusal, ReservationLimitReached
 from domain.holding import BestAvailable, Seats
 from domain.ledger import Booking, Reservation
-from domain.reservations import ForceRelease, OnReservation, Reserve
+from domain.reservations import ForceRelease, OnReservation
+from domain.reserving import Reserve
 from domain.viewer import Viewer
 from schema.ids import encode
 from tests.audit import broken_rules, deadlocks
@@ -165,6 +167,14 @@ async def test_the_database_tells_of_deadlocks(database_url: str) -> None:
     assert await deadlocks(database_url) == 1
 
 
+@pytest.fixture(params=["gathered", "apart"])
+def together(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let callers of one process be served together, or as many apart as there are connections."""
+    if request.param == "apart":
+        monkeypatch.setattr(gathering, "LONG", 0)
+
+
+@pytest.mark.usefixtures("together")
 @pytest.mark.feature("S4.41", "S4.50", "S2.30")
 async def test_of_two_hundred_buyers_of_a_seat_one_gets_it(crowd: Crowd) -> None:
     departure = await crowd.world.departure()
@@ -174,6 +184,7 @@ async def test_of_two_hundred_buyers_of_a_seat_one_gets_it(crowd: Crowd) -> None
     assert await crowd.count("reservation") == 1
 
 
+@pytest.mark.usefixtures("together")
 @pytest.mark.feature("S4.41", "S4.50")
 async def test_of_six_hundred_requests_for_four_of_eight_seats_two_are_met(crowd: Crowd) -> None:
     departure, chance = await crowd.world.departure(seats=8), random.Random(8)
@@ -395,8 +406,8 @@ async def test_of_many_who_save_one_thing_each_is_a_step_in_the_order_of_the_log
 
 async def take_the_guards_off(pool: asyncpg.Pool, patch: pytest.MonkeyPatch) -> None:
     """Leave of it all what a naive program does: look, then insert."""
-    defined: str = await pool.fetchval("SELECT pg_get_functiondef('lock_schedule'::regproc)")
-    for lock in ("PERFORM pg_advisory_xact_lock(hashtextextended(target::text, 2));", "FOR NO KEY UPDATE"):
+    defined: str = await pool.fetchval("SELECT pg_get_functiondef('lock_schedules'::regproc)")
+    for lock in ("PERFORM pg_advisory_xact_lock(place);", "FOR NO KEY UPDATE"):
         assert lock in defined
         defined = defined.replace(lock, "")
     await pool.execute(defined)
@@ -411,6 +422,7 @@ async def test_with_the_guards_off_the_same_race_oversells(
     data_dir: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: were there no guard, these tests would see it."""
+    monkeypatch.setattr(gathering, "LONG", 0)
     async with crowd_of(3, 10, data_dir, database_url) as crowd:
         await take_the_guards_off(crowd.world.tables, monkeypatch)
         departure = await crowd.world.departure()

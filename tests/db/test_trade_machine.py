@@ -29,7 +29,8 @@ from domain.catalogue import Offering, Organization, Resource
 from domain.contact import Contact
 from domain.errors import Refusal
 from domain.holding import BestAvailable, Seats
-from domain.reservations import ForceRelease, OnReservation, Reserve
+from domain.reservations import ForceRelease, OnReservation
+from domain.reserving import Reserve
 from domain.timetable import BlockSeats
 from domain.viewer import Viewer
 from schema.ids import encode

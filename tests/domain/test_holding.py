@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,15 +25,14 @@ from domain.holding import (
     must_be_under_limit,
     must_find,
     not_free,
-    recount,
     seats_event,
     taken_of,
     wanted_seats,
 )
 from domain.ids import new_id
-from domain.ledger import LockedSchedule
+from domain.ledger import Holder, LockedSchedule
 from domain.money import Money
-from domain.seats import Allocation, SeatCounts, SeatLayout, SeatStatus, plan_layout
+from domain.seats import Allocation, SeatCounts, SeatLayout, SeatStatus, plan_layout, recount
 
 NOW = datetime(2027, 3, 1, 8, tzinfo=UTC)
 TTL = timedelta(minutes=15)
@@ -54,15 +52,18 @@ def terms(**more: Any) -> Terms:
     return Terms(new_id(), new_id(), new_id(), LAYOUT.id, **values)
 
 
-def locked(taken: Mapping[int, Allocation] | None = None, **more: Any) -> LockedSchedule:
-    """A schedule under its lock."""
-    values: dict[str, Any] = {"version": 7, "on_sale": True, "at": NOW, "counts": COUNTS, **more}
-    return LockedSchedule(taken=taken or {}, **values)
-
-
-def held(*seats: int) -> dict[int, Allocation]:
-    """These seats in other hands."""
-    return {seat: Allocation(seat, SeatStatus.HELD, NOW + TTL, new_id()) for seat in seats}
+def locked(*held: int, **more: Any) -> LockedSchedule:
+    """A schedule under its lock, with these seats in other hands."""
+    taken = {seat: Allocation(seat, SeatStatus.HELD, NOW + TTL, new_id()) for seat in held}
+    values: dict[str, Any] = {
+        "terms": terms(),
+        "version": 7,
+        "on_sale": True,
+        "at": NOW,
+        "counts": COUNTS,
+        **more,
+    }
+    return LockedSchedule(taken={*held}, allocations=taken, **values)
 
 
 def test_seats_are_wanted_in_the_order_of_their_index() -> None:
@@ -96,16 +97,16 @@ def test_a_wish_that_nothing_could_meet_is_invalid(wanted: Seats | BestAvailable
 
 
 def test_a_schedule_is_sold_until_the_instant_it_starts() -> None:
-    must_be_on_sale(terms(start=NOW + timedelta(microseconds=1)), locked())
+    must_be_on_sale(locked(terms=terms(start=NOW + timedelta(microseconds=1))))
     for start, on_sale in ((NOW, True), (NOW - TTL, True), (NOW + TTL, False)):
         with pytest.raises(InvalidInput):
-            must_be_on_sale(terms(start=start), locked(on_sale=on_sale))
+            must_be_on_sale(locked(terms=terms(start=start), on_sale=on_sale))
 
 
 def test_the_limit_is_how_many_one_may_hold_at_once() -> None:
-    must_be_under_limit(locked(holder_active=4), 5)
+    must_be_under_limit(Holder(4, NOW), 5)
     with pytest.raises(ReservationLimitReached) as refused:
-        must_be_under_limit(locked(holder_active=5, holder_free_at=NOW + TTL), 5)
+        must_be_under_limit(Holder(5, NOW + TTL), 5)
     assert (refused.value.limit, refused.value.retry_at) == (5, NOW + TTL)
 
 
@@ -124,11 +125,11 @@ def test_a_reservation_that_has_extensions_left_may_be_extended() -> None:
 
 
 def test_a_refusal_names_what_is_taken_and_offers_what_is_near() -> None:
-    taken = held(0, 1, 4, 5)
+    state = locked(0, 1, 4, 5)
     named = wanted_seats(Seats(["A1", "A2", "A3"]), LAYOUT, 4)
     assert named is not None
-    assert [seat.label for seat in taken_of(named, locked(taken))] == ["A1", "A2"]
-    refused = not_free(named, LAYOUT, terms(), locked(taken))
+    assert [seat.label for seat in taken_of(named, state)] == ["A1", "A2"]
+    refused = not_free(named, LAYOUT, state)
     assert [(state.seat.label, state.status) for state in refused.unavailable] == [
         ("A1", SeatStatus.HELD),
         ("A2", SeatStatus.HELD),
@@ -139,12 +140,10 @@ def test_a_refusal_names_what_is_taken_and_offers_what_is_near() -> None:
 
 
 def test_who_asks_for_more_than_are_together_is_offered_those_there_are() -> None:
-    taken = held(*range(0, 12, 2))
-    assert [
-        seat.index for seat in must_find(BestAvailable(2, together=False), LAYOUT, terms(), locked(taken))
-    ]
+    state = locked(*range(0, 12, 2))
+    assert must_find(BestAvailable(2, together=False), LAYOUT, state)
     with pytest.raises(SeatsUnavailable) as refused:
-        must_find(BestAvailable(2), LAYOUT, terms(), locked(taken))
+        must_find(BestAvailable(2), LAYOUT, state)
     assert len(refused.value.alternatives) == MAX_ALTERNATIVES
 
 
@@ -152,23 +151,23 @@ def test_who_asks_for_more_than_are_together_is_offered_those_there_are() -> Non
 def test_what_is_found_is_free_and_what_is_refused_is_not_there(
     busy: set[int], count: int, together: bool
 ) -> None:
-    wish, state, free = BestAvailable(count, together), locked(held(*busy)), 12 - len(busy)
+    wish, state, free = BestAvailable(count, together), locked(*busy), 12 - len(busy)
     found = best_available(LAYOUT, {*range(12)} - busy, count, together)
     if found is None:
         assert together or free < count
         with pytest.raises(SeatsUnavailable) as refused:
-            must_find(wish, LAYOUT, terms(), state)
+            must_find(wish, LAYOUT, state)
         offered = {each.seat.index for each in refused.value.alternatives}
         assert not offered & busy
         assert len(offered) == min(MAX_ALTERNATIVES, free)
     else:
-        assert must_find(wish, LAYOUT, terms(), state) == found
+        assert must_find(wish, LAYOUT, state) == found
         assert len({seat.index for seat in found} - busy) == count
 
 
 @given(st.sampled_from(SeatStatus), st.sampled_from(SeatStatus), st.integers(0, 3))
 def test_counting_anew_loses_no_seat(before: SeatStatus, after: SeatStatus, seats: int) -> None:
-    counts = recount(COUNTS, before, after, seats) if before is not after else COUNTS
+    counts = recount(COUNTS, before, after, seats)
     assert counts.total == counts.available + counts.held + counts.booked + counts.blocked == 12
 
 
@@ -178,7 +177,9 @@ def test_counting_anew_moves_seats_from_one_status_to_another() -> None:
 
 def test_a_step_of_a_schedule_tells_the_next_version_and_nobodys_name() -> None:
     changed = changes(LAYOUT, [0, 5], SeatStatus.HELD, NOW + TTL)
-    event = seats_event("seats.held", terms(), locked(), changed, COUNTS)
+    schedule = locked()
+    schedule.step(SeatStatus.AVAILABLE, SeatStatus.HELD, 2)
+    event = seats_event("seats.held", schedule, changed)
     assert (event.stream, event.version, event.at, event.account_id) == (Stream.SCHEDULE, 8, NOW, None)
     until = (NOW + TTL).isoformat()
     assert event.data == {
@@ -186,5 +187,5 @@ def test_a_step_of_a_schedule_tells_the_next_version_and_nobodys_name() -> None:
             {"label": "A1", "status": "HELD", "heldUntil": until},
             {"label": "B2", "status": "HELD", "heldUntil": until},
         ],
-        "counts": {"total": 12, "available": 6, "held": 3, "booked": 2, "blocked": 1},
+        "counts": {"total": 12, "available": 4, "held": 5, "booked": 2, "blocked": 1},
     }

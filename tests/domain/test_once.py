@@ -30,7 +30,8 @@ from domain.holding import BestAvailable, Seats
 from domain.ids import new_id
 from domain.money import Money
 from domain.once import fingerprint, freeze, thaw
-from domain.reservations import OnReservation, Reserve
+from domain.reservations import OnReservation
+from domain.reserving import Reserve
 from domain.seats import Seat, SeatState, SeatStatus
 
 NOW = datetime(2027, 3, 1, 8, 30, 15, 123456, tzinfo=UTC)

@@ -12,7 +12,7 @@ import pytest
 from domain.access import Role
 from domain.catalogue import Offering, Organization, Resource
 from domain.holding import Seats
-from domain.reservations import Reserve
+from domain.reserving import Reserve
 from domain.viewer import Viewer
 from schema.ids import decode, encode
 from tests.world import Departure, World

@@ -12,7 +12,8 @@ import asyncpg
 
 from domain.bookings import Book
 from domain.holding import Seats
-from domain.reservations import OnReservation, Reserve
+from domain.reservations import OnReservation
+from domain.reserving import Reserve
 from domain.viewer import Viewer
 from schema.ids import encode
 from tests.world import Departure, World

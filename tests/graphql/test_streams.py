@@ -13,7 +13,8 @@ import pytest
 import db.feed
 from domain.access import Role
 from domain.holding import Seats
-from domain.reservations import OnReservation, Reserve
+from domain.reservations import OnReservation
+from domain.reserving import Reserve
 from domain.timetable import BlockSeats
 from domain.viewer import Viewer
 from schema.ids import encode, encode_cursor

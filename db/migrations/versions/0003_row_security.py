@@ -89,7 +89,7 @@ ADDRESS = (
 
 # What is found by who is not its owner yet: each by a whole key, and nothing else of it.
 DOOR = """
-CREATE FUNCTION {signature} LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION {signature} LANGUAGE plpgsql AS $$
 DECLARE
   asking CONSTANT text := current_setting('holdfast.caller', true);
 BEGIN
@@ -118,42 +118,6 @@ DOORS = {
     ),
 }
 
-# As in 0001, but for the last step: what a guest holds is counted with what others of their network hold.
-LOCKS = """
-CREATE OR REPLACE FUNCTION lock_schedule(
-  target uuid, wanted smallint[], caller bytea,
-  OUT present boolean, OUT version bigint, OUT status text, OUT at timestamptz,
-  OUT held integer, OUT booked integer, OUT blocked integer,
-  OUT seats smallint[], OUT states text[], OUT untils timestamptz[], OUT reservations uuid[], OUT bookings uuid[],
-  OUT caller_active integer, OUT caller_free_at timestamptz
-) LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-  IF caller IS NOT NULL THEN
-    PERFORM pg_advisory_xact_lock(hashtextextended(encode(caller, 'hex'), 0));
-  END IF;
-  PERFORM pg_advisory_xact_lock(hashtextextended(target::text, 2));
-  SELECT s.version, s.status INTO lock_schedule.version, lock_schedule.status
-    FROM schedule s WHERE s.id = target FOR NO KEY UPDATE;
-  present := FOUND;
-  at := clock_timestamp();
-  SELECT count(*) FILTER (WHERE a.status = 'HELD' AND a.held_until > at),
-         count(*) FILTER (WHERE a.status = 'BOOKED'),
-         count(*) FILTER (WHERE a.status = 'BLOCKED')
-    INTO held, booked, blocked
-    FROM allocation a WHERE a.schedule_id = target;
-  SELECT array_agg(a.seat ORDER BY a.seat), array_agg(a.status ORDER BY a.seat),
-         array_agg(a.held_until ORDER BY a.seat), array_agg(a.reservation_id ORDER BY a.seat),
-         array_agg(a.booking_id ORDER BY a.seat)
-    INTO seats, states, untils, reservations, bookings
-    FROM allocation a
-    WHERE a.schedule_id = target AND (wanted IS NULL OR a.seat = ANY (wanted))
-      AND (a.status <> 'HELD' OR a.held_until > at);
-  IF caller IS NOT NULL THEN
-    SELECT h.active, h.free_at INTO caller_active, caller_free_at FROM active_of_holder(caller, at) h;
-  END IF;
-END $$
-"""
-
 
 def upgrade() -> None:
     op.execute(ROLE)
@@ -169,4 +133,3 @@ def upgrade() -> None:
         op.execute(f"CREATE POLICY {name} ON {table} FOR {command} {rows}")
     for signature, look in DOORS.items():
         op.execute(DOOR.format(signature=signature, look=look))
-    op.execute(LOCKS)
