@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from datetime import datetime
 from typing import Any, TypeVar
 
 from domain.catalogue import (
