@@ -142,3 +142,15 @@ def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
     command = [nginx.programme(), "-t", "-c", str(file), "-p", str(tmp_path), "-e", "stderr"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.feature("S4.59")
+def test_the_page_for_operators_tells_what_the_code_says() -> None:
+    page = (HOUSE / "docs/operations.md").read_text()
+    for chapter in ("Deploying with compose", "Upgrading", "Finding faults", "Backups", "Hardening"):
+        assert f"\n## {chapter}\n" in page
+    rooms = ("holdfast", "db", "domain", "automation", "schema")
+    code = "".join(path.read_text() for room in rooms for path in (HOUSE / room).rglob("*.py"))
+    events = set(re.findall(r"`((?:server|restart|postgres|feed|loop|transaction)\.\w+)`", page))
+    assert len(events) > 5
+    assert {event for event in events if f'"{event}"' not in code} == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import zipfile
 from collections.abc import AsyncIterator, Callable
@@ -236,3 +237,23 @@ async def test_a_backup_that_fails_leaves_no_file_and_takes_nobody_s_place(shop:
     with pytest.raises(CommandFailed, match="is there already"):
         await take(shop, path, quiet)
     assert path.read_text() == "something dear"
+
+
+async def test_after_a_restore_by_postgresql_s_own_means_the_papers_statements_make_it_another_log(
+    shop: str,
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    statements = re.findall(r'-c "(.+?)"', page.partition('psql "$HOLDFAST_MIGRATION_URL"')[2])
+    before = await everything(shop)
+    connection = await asyncpg.connect(shop)
+    try:
+        epoch = await connection.fetchval("SELECT log_epoch FROM installation")
+        async with connection.transaction():
+            for statement in statements:
+                await connection.execute(statement)
+        assert await connection.fetchval("SELECT log_epoch FROM installation") != epoch
+    finally:
+        await connection.close()
+    async with tables_of(shop) as tables:
+        assert {row["xid"] for row in await tables.fetch("SELECT xid::text FROM event")} == {"1"}
+    assert await everything(shop) == before, "the events are in the order of before"
