@@ -13,7 +13,7 @@ REGISTER = """mutation ($input: RegisterInput!) { register(input: $input) {
 LOGOUT = "mutation ($token: String) { logout(input: {refreshToken: $token}) { ... on LoggedOut { sessionsEnded } } }"
 VIEWER = "{ viewer { email } }"
 
-FIND = """query ($search: ScheduleSearch!) { schedules(first: 100, search: $search) { nodes {
+FIND = """query ($search: ScheduleSearch!) { schedules(first: 50, search: $search) { nodes {
   id seatString version offering { name } during { start localStart } counts { total available held booked }
   resource { id organization { id } layout { seats { index label } } } } } }"""
 SCHEDULE = "query ($id: ID!) { schedule(id: $id) { seatString version counts { available held booked } } }"
