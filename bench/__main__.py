@@ -7,11 +7,14 @@ import importlib
 import json
 import os
 import platform
+import re
+import shutil
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +23,7 @@ from typing import Any
 from bench.cluster import cluster
 from bench.data import Buyers, fill
 from bench.figures import Figure, Row, as_json, table
+from bench.keeping import keep
 from bench.run import TINY, Run, Scale, raise_limit, say
 from bench.servers import Stable
 
@@ -39,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     said = {"machine": _machine(), "seconds": round(time.monotonic() - began), "rows": as_json(rows)}
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(said, indent=2) + "\n")
+    if asked.keep:
+        keep(rows, said)
     say(f"{said['seconds']} s; everything behind it stands in {asked.json}")
     missed = any(figure.missed or figure.value is None for row in rows for figure in row.figures)
     return 1 if asked.strict and missed else 0
@@ -68,16 +74,32 @@ def measured(names: Sequence[str], scale: Scale) -> list[Row]:
 
 
 def _machine() -> dict[str, Any]:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=HOUSE, capture_output=True, text=True, check=False
-    )
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit.stdout.strip() or None,
+        "commit": _said("git", "rev-parse", "--short", "HEAD"),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
-        "system": platform.platform(),
+        "node": _said("node", "--version") or "none",
+        "processor": _processor(),
+        "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _said(*command: str) -> str:
+    """What a program says; nothing where it is not there."""
+    if shutil.which(command[0]) is None:
+        return ""
+    done = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, check=False)
+    return done.stdout.strip().removeprefix("v")
+
+
+def _processor() -> str:
+    """The model, where the system tells it."""
+    with suppress(OSError):
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if found:
+            return found[1]
+    return platform.machine()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--strict", action="store_true", help="exit with 1 where a goal is missed")
     parser.add_argument("--tiny", action="store_true", help="so little of it that the figures mean nothing")
     parser.add_argument("--without-peers", action="store_true", help="leave the servers on Node out")
+    parser.add_argument("--keep", action="store_true", help="write it into bench/README.md and results.json")
     parser.add_argument("--json", type=Path, default=LATEST, help="where to write what was measured")
     return parser
 
