@@ -161,7 +161,7 @@ async def test_the_demo_has_benches_in_twenty_four_one_hour_slots_a_day(cluster:
     async with GraphQLHttp(cluster.b.url) as http:
         found = await field_of(http.run(documents.FIND, {"search": {"mode": "SLOT"}}))
         first = found["nodes"][0]
-        day = found["nodes"][60]["during"]["localStart"][:10]
+        day = found["nodes"][40]["during"]["localStart"][:10]
         search = {"resourceId": first["resource"]["id"], "date": day}
         slots = (await field_of(http.run(documents.FIND, {"search": search})))["nodes"]
     assert [slot["during"]["localStart"][11:] for slot in slots] == [f"{hour:02}:00" for hour in range(24)]
