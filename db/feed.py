@@ -12,7 +12,9 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from math import inf
+from operator import attrgetter
 from time import monotonic
 from uuid import UUID, uuid4
 
@@ -32,9 +34,13 @@ PAGE = 1_000
 MAILBOX = 256
 
 _TAIL = f"""
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, {COLUMNS}
-FROM event WHERE (xid, id) > ($1::text::xid8, $2) ORDER BY event.xid, id LIMIT {PAGE}
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, tail.*
+FROM (VALUES (1)) one LEFT JOIN LATERAL (
+  SELECT {COLUMNS} FROM event WHERE (xid, id) > ($1::text::xid8, $2) AND id <> ALL ($3::bigint[])
+  ORDER BY event.xid, id LIMIT {PAGE}
+) tail ON true
 """
+# Always a row, for the horizon; what was read before and is not settled yet is neither sent nor decoded again.
 _START = """
 SELECT log_epoch, pg_snapshot_xmin(pg_current_snapshot())::text AS horizon FROM installation
 """
@@ -48,6 +54,7 @@ SELECT {COLUMNS} FROM event WHERE stream_id = $1 AND version > $2 ORDER BY versi
 _STREAM_HEAD = "SELECT max(version) FROM event WHERE stream_id = $1"
 
 END = Position(2**62, 0)
+_position = attrgetter("position")
 
 log = structlog.get_logger("holdfast.feed")
 
@@ -98,6 +105,7 @@ class Feed:
         self._followers: defaultdict[UUID, set[Mailbox]] = defaultdict(set)
         self._taps: list[Callable[[LoggedEvent], None]] = []
         self._turn = asyncio.Event()
+        self._unsettled: dict[int, LoggedEvent] = {}
         self.epoch = UUID(int=0)
         self.settled = Position(0, 0)
         self.healthy = False
@@ -105,6 +113,8 @@ class Feed:
         """Events that became settled since the start, by type: the log's, and so the same in every process."""
         self.read_at = monotonic()
         """When the log was last read to its end, by ``monotonic``."""
+        self.lag_seconds = 0.0
+        """From the newest change, by the database's clock, to its being handed out here, by this machine's."""
 
     def committed(self) -> None:
         """The log has grown by this process: look, and tell the others."""
@@ -139,16 +149,7 @@ class Feed:
 
     async def _read(self) -> None:
         try:
-            place, settled = self.settled, True
-            while True:
-                rows = await self._pool.fetch(_TAIL, str(place.xid), place.id)
-                for row in rows:
-                    event = logged(row)
-                    settled = settled and event.position.xid < int(row["horizon"])
-                    self._hand_out(event, settled=settled)
-                    place = event.position
-                if len(rows) < PAGE:
-                    break
+            self._settle(await self._read_to_the_end())
         except Exception as error:  # whatever it is, a feed that ended would leave every watcher deaf
             if self.healthy and not is_gone(error):
                 log.exception("feed.failed")
@@ -162,12 +163,36 @@ class Feed:
         turned, self._turn = self._turn, asyncio.Event()
         turned.set()
 
-    def _hand_out(self, event: LoggedEvent, *, settled: bool) -> None:
+    async def _read_to_the_end(self) -> int:
+        """Hand out what is new; the oldest transaction that still ran when the reading began."""
+        place, horizon = self.settled, None
+        while True:
+            rows = await self._pool.fetch(_TAIL, str(place.xid), place.id, list(self._unsettled))
+            horizon = int(rows[0]["horizon"]) if horizon is None else horizon
+            events = [logged(row) for row in rows if row["id"] is not None]
+            for event in events:
+                self._hand_out(event)
+            if len(events) < PAGE:
+                break
+            place = events[-1].position
+        if events:
+            self.lag_seconds = max(0.0, (datetime.now(UTC) - events[-1].at).total_seconds())
+        return horizon
+
+    def _hand_out(self, event: LoggedEvent) -> None:
+        self._unsettled[event.position.id] = event
         for mailbox in self._streams.get(event.stream_id, ()):
             mailbox.offer(event)
         for heard in self._taps:
             heard(event)
-        if settled:
+
+    def _settle(self, horizon: int) -> None:
+        """Tell those who follow the log what lies below the horizon, where nothing can come in between any more."""
+        settled = sorted(
+            (event for event in self._unsettled.values() if event.position.xid < horizon), key=_position
+        )
+        for event in settled:
+            del self._unsettled[event.position.id]
             self.settled = event.position
             self.told[event.type] += 1
             keys = (event.organization_id, event.account_id, event.resource_id)

@@ -17,6 +17,7 @@ import pytest
 import db.feed
 from db.caller import ALL_SEEING
 from db.feed import Mailbox
+from db.log import logged
 from domain.events import LoggedEvent, Position, Stream
 from domain.feed import Audience
 from domain.holding import Seats
@@ -65,6 +66,53 @@ async def test_the_order_of_the_log_waits_for_a_transaction_that_is_still_open(
             assert not mailbox._waiting
             await opened.commit()
             assert await taken(mailbox) == ["first", "second"]
+
+
+async def test_what_waits_for_a_transaction_is_read_once_and_told_once(
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that dawdles must not make each reading dearer than the last."""
+    house, feed, read = (await world.organization()).id, world.app.feed, list[str]()
+    await feed.turn()
+
+    def noted(row: Any) -> LoggedEvent:
+        read.append(row["type"])
+        return logged(row)
+
+    monkeypatch.setattr(db.feed, "logged", noted)
+    async with writer(database_url) as early, writer(database_url) as late:
+        with feed.watch_log(Audience([house])) as mailbox:
+            opened = early.transaction()
+            await opened.start()
+            await early.execute(ELSEWHERE, house, "first")
+            types = [f"later {number}" for number in range(5)]
+            for each in types:
+                await late.execute(ELSEWHERE, house, each)
+                await feed.turn()
+            for _ in range(3):
+                await feed.turn()
+            assert read == types
+            assert not mailbox._waiting
+            await opened.commit()
+            heard: list[str] = []
+            while len(heard) < 6:
+                heard += await taken(mailbox)
+            assert heard == ["first", *types]
+    assert read == [*types, "first"]
+    assert feed._unsettled == {}
+
+
+async def test_the_feed_knows_how_late_it_tells(world: World, database_url: str) -> None:
+    house, feed = (await world.organization()).id, world.app.feed
+    async with writer(database_url) as other:
+        await other.execute(ELSEWHERE.replace("now()", "now() - interval '5 s'"), house, "late")
+        await feed.turn()
+        await feed.turn()
+        assert 5 <= feed.lag_seconds < 30
+        await other.execute(ELSEWHERE, house, "now")
+        await feed.turn()
+        await feed.turn()
+        assert feed.lag_seconds < 5
 
 
 async def test_a_single_stream_waits_for_nobody(world: World, database_url: str) -> None:
