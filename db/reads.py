@@ -14,8 +14,8 @@ from db import rows
 from db.engine import Pool
 from db.layouts import Layouts
 from db.patience import PATIENCE, patiently
-from db.rows import page
-from db.search import schedule_query
+from db.rows import SCHEDULE_COLUMNS, SEAT_STATUSES, page
+from db.search import beside_schedules, schedule_query
 from domain.catalogue import (
     BookingMode,
     Offering,
@@ -25,8 +25,8 @@ from domain.catalogue import (
     Schedule,
     ScheduleSearch,
 )
-from domain.reads import Board, Key, Page
-from domain.seats import Allocation, SeatLayout, SeatStatus
+from domain.reads import Beside, Board, Key, Listing, Page
+from domain.seats import Allocation, SeatLayout
 
 Item = TypeVar("Item")
 
@@ -37,17 +37,19 @@ FROM allocation a WHERE a.schedule_id = ANY ($1::uuid[]) AND {_LIVE}
 """
 # Schedule and seats from one snapshot: a version and the seats that it stands for.
 _BOARD = """
-SELECT c.now, s.*, a.seats, a.states, a.untils, a.reservations, a.bookings
+SELECT c.now, {columns}, a.seats, a.states, a.untils, a.reservations, a.bookings
 FROM (SELECT clock_timestamp() AS now) c LEFT JOIN schedule s ON {which} LEFT JOIN LATERAL (
   SELECT array_agg(a.seat) AS seats, array_agg(a.status) AS states, array_agg(a.held_until) AS untils,
          array_agg(a.reservation_id) AS reservations, array_agg(a.booking_id) AS bookings
   FROM allocation a WHERE a.schedule_id = s.id AND (a.status <> 'HELD' OR a.held_until > c.now)
 ) a ON true ORDER BY s.starts_at
 """
-_BOARD_OF_SCHEDULE = _BOARD.format(which="s.id = $1")
+_BOARD_OF_SCHEDULE = _BOARD.format(columns=SCHEDULE_COLUMNS, which="s.id = $1")
 _BOARD_OF_RESOURCE = _BOARD.format(
-    which="s.resource_id = $1 AND s.starts_at >= $2 AND s.starts_at < $3 AND s.status <> 'CANCELLED'"
+    columns=SCHEDULE_COLUMNS,
+    which="s.resource_id = $1 AND s.starts_at >= $2 AND s.starts_at < $3 AND s.status <> 'CANCELLED'",
 )
+_SCHEDULES = f"SELECT {SCHEDULE_COLUMNS} FROM schedule s WHERE s.id = ANY ($1::uuid[])"
 _ORGANIZATIONS = """
 SELECT * FROM organization WHERE $2::text IS NULL OR (name, id) > ($2, $3::uuid) ORDER BY name, id LIMIT $1
 """
@@ -98,11 +100,21 @@ class Reads:
         found = await self._fetch(_RESOURCES, first + 1, *(after or (None,)), organization_id, kind)
         return page(found, first, rows.resource, lambda row: (row["id"],))
 
-    async def schedules(self, first: int, after: Key | None, search: ScheduleSearch) -> Page[Schedule]:
+    async def schedules(
+        self, first: int, after: Key | None, search: ScheduleSearch, beside: Beside
+    ) -> Listing:
         """Schedules that fit, by start."""
         query = schedule_query(search, after, first + 1)
-        found = await self._fetch(query.text, *query.values)
-        return page(found, first, rows.schedule, lambda row: (row["starts_at"], row["id"]))
+        found = await self._fetch(beside_schedules(query.text, beside), *query.values)
+        listed = page(found, first, rows.schedule, lambda row: (row["starts_at"], row["id"]))
+        found = found[:first]
+        return Listing(
+            listed,
+            counts={row["id"]: rows.counts(row) for row in found} if beside.counts else {},
+            now=found[0]["now"] if found and beside.counts else None,
+            offerings=_distinct(found, "offering", rows.offering) if beside.offering else {},
+            resources=_distinct(found, "resource", rows.resource) if beside.resource else {},
+        )
 
     async def organizations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Organization]:
         """Those that there are."""
@@ -120,7 +132,7 @@ class Reads:
 
     async def schedules_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Schedule]:
         """Those that there are."""
-        return await self._by_id("SELECT * FROM schedule WHERE id = ANY ($1::uuid[])", ids, rows.schedule)
+        return await self._by_id(_SCHEDULES, ids, rows.schedule)
 
     async def layouts_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, SeatLayout]:
         """Those that there are; one that is known costs no statement."""
@@ -133,7 +145,7 @@ class Reads:
             taken[row["schedule_id"]].append(
                 Allocation(
                     row["seat"],
-                    SeatStatus(row["status"]),
+                    SEAT_STATUSES[row["status"]],
                     row["held_until"],
                     row["reservation_id"],
                     row["booking_id"],
@@ -160,6 +172,13 @@ class Reads:
 
     async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
         return await patiently(lambda: self._pool.fetch(statement, *values), self._patience)
+
+
+def _distinct(
+    found: Sequence[asyncpg.Record], column: str, made: Callable[[Any], Item]
+) -> Mapping[UUID, Item]:
+    """What stands beside the first of the rows that have it."""
+    return {row[column]["id"]: made(row[column]) for row in found if row[column]}
 
 
 def _board(found: list[asyncpg.Record]) -> Board:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
@@ -21,7 +21,7 @@ from domain.catalogue import (
 from domain.events import LoggedEvent, Position
 from domain.feed import Audience
 from domain.ledger import Booking, BookingStatus, Reservation, ReservationStatus
-from domain.seats import Allocation, SeatLayout
+from domain.seats import Allocation, SeatCounts, SeatLayout
 from domain.viewer import Viewer
 
 Item = TypeVar("Item")
@@ -34,6 +34,26 @@ class Page(Generic[Item]):
 
     items: Sequence[tuple[Key, Item]]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is to be read in one statement with schedules, because whoever asks for them is going to ask for it."""
+
+    counts: bool = False
+    offering: bool = False
+    resource: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of schedules, and what was read beside it by id; ``now`` (UTC) is when seats were counted."""
+
+    page: Page[Schedule]
+    counts: Mapping[UUID, SeatCounts] = field(default_factory=dict)
+    now: datetime | None = None
+    offerings: Mapping[UUID, Offering] = field(default_factory=dict)
+    resources: Mapping[UUID, Resource] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +111,9 @@ class Reads(Protocol):
     ) -> Page[Resource]:
         """Resources in the order they were made."""
 
-    async def schedules(self, first: int, after: Key | None, search: ScheduleSearch) -> Page[Schedule]:
+    async def schedules(
+        self, first: int, after: Key | None, search: ScheduleSearch, beside: Beside
+    ) -> Listing:
         """Schedules that fit, by start."""
 
     async def organizations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Organization]:

@@ -39,17 +39,22 @@ class TimeRange:
     @property
     def local_start(self) -> datetime:
         """The start on the wall clock, naive."""
-        return self.start.astimezone(zone_of(self.time_zone)).replace(tzinfo=None, fold=0)
+        return _on_the_wall(self.start, self.time_zone)
 
     @property
     def local_end(self) -> datetime:
         """The end on the wall clock, naive."""
-        return self.end.astimezone(zone_of(self.time_zone)).replace(tzinfo=None, fold=0)
+        return _on_the_wall(self.end, self.time_zone)
 
     @property
     def duration(self) -> timedelta:
         """The time that passes between start and end, whatever the wall clock does."""
         return self.end.astimezone(UTC) - self.start.astimezone(UTC)
+
+
+@lru_cache(maxsize=8_192)  # what is searched for again and again starts at the same times
+def _on_the_wall(instant: datetime, zone: str) -> datetime:
+    return instant.astimezone(zone_of(zone)).replace(tzinfo=None, fold=0)
 
 
 @lru_cache(maxsize=1)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import cast
 from uuid import UUID
 
 from domain.access import Role, may_manage, signed_in_user
+from domain.events import Position
 from domain.feed import Audience
+from domain.reads import Key
 from resolvers.visibility import must_be_member
 from schema.context import Context, Info
 from schema.ids import MalformedId, decode
 from schema.scalars import Cursor
 from schema.types.events import Event, EventFilter, log_cursor, read_log_cursor
 from schema.types.ids import known_id
-from schema.types.paging import Connection, Edge, First, checked_first, connection
+from schema.types.paging import Connection, First, checked_first, connection
 
 
 async def events(
@@ -23,8 +26,12 @@ async def events(
     audience = await audience_of(info.context, filter)
     place = read_log_cursor(after)[1] if after else None
     page = await info.context.owned.events(info.context.viewer, checked_first(first), place, audience)
-    edges = [Edge(cursor=log_cursor(epoch, e.position), node=Event.of(e, epoch)) for _, e in page.items]
-    return connection(edges, page.more, after)
+
+    def cursor(key: Key) -> str:
+        xid, id_ = key
+        return log_cursor(epoch, Position(cast("int", xid), cast("int", id_)))
+
+    return connection(page, after, cursor, lambda event: Event.of(event, epoch))
 
 
 async def audience_of(context: Context, asked: EventFilter | None) -> Audience:

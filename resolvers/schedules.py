@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
 from strawberry import ID
 
+from domain.reads import Beside
 from schema.context import Info
 from schema.loaders import must
+from schema.selection import selected
 from schema.types.ids import known_id
 from schema.types.paging import Connection, First, Keyset, checked_first
 from schema.types.schedules import (
@@ -28,8 +31,14 @@ async def schedules(
     info: Info, first: First, search: ScheduleSearch, after: str | None = None
 ) -> Connection[Schedule]:
     """Schedules that fit, by start."""
-    page = await info.context.reads.schedules(checked_first(first), SCHEDULES.read(after), search.value())
-    return SCHEDULES.page(page, after, Schedule.of)
+    reads, load = info.context.reads, info.context.load
+    place, beside = SCHEDULES.read(after), _beside(selected(info))
+    found = await reads.schedules(checked_first(first), place, search.value(), beside)
+    load.offering.know(found.offerings)
+    load.resource.know(found.resources)
+    return SCHEDULES.page(
+        found.page, after, lambda one: Schedule.of(one, counted=found.counts.get(one.id), now=found.now)
+    )
 
 
 async def schedule(info: Info, id: ID) -> Schedule | None:
@@ -37,6 +46,12 @@ async def schedule(info: Info, id: ID) -> Schedule | None:
     known = known_id(id, "Schedule")
     found = await info.context.load.schedule.load(known) if known else None
     return Schedule.of(found) if found else None
+
+
+def _beside(names: Collection[str]) -> Beside:
+    """Counts are read beside only where no seats are told, which they would have to agree with."""
+    counts = not {"counts", "status"}.isdisjoint(names) and {"seats", "seatString"}.isdisjoint(names)
+    return Beside(counts=counts, offering="offering" in names, resource="resource" in names)
 
 
 async def open_schedules(info: Info, input: OpenSchedulesInput) -> OpenSchedulesResult:

@@ -42,6 +42,10 @@ class Loader(Generic[Item]):
         made = {id_: told(item) for id_, item in found.items()}
         return [made[id_] for id_ in ids]
 
+    def know(self, read: Mapping[UUID, Item]) -> None:
+        """Take in what was read beside something else."""
+        self._found.update(read)
+
     def load(self, id: UUID) -> Awaitable[Item | None]:
         """One thing, or None; what is asked for in the same turn is read together."""
         if self._loader is None:

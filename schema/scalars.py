@@ -83,7 +83,9 @@ def _write_instant(value: datetime) -> str:
     if value.tzinfo is None:
         raise ValueError("A DateTime needs an offset.")
     precision = "milliseconds" if value.microsecond >= 1_000 else "seconds"
-    return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=precision)}Z"
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    return value.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
 def _read_local(text: str) -> datetime:

@@ -40,13 +40,18 @@ class Edge(Generic[T]):
     node: T
 
 
+def _edges(self: Connection[T]) -> list[Edge[T]]:
+    return [Edge(cursor=cursor, node=node) for cursor, node in zip(self.cursors(), self.nodes, strict=True)]
+
+
 @strawberry.type
 class Connection(Generic[T]):
     """One page."""
 
-    edges: list[Edge[T]]
+    edges: list[Edge[T]] = strawberry.field(resolver=_edges)
     nodes: list[T]
     page_info: PageInfo
+    cursors: strawberry.Private[Callable[[], Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +79,23 @@ class Keyset:
 
     def page(self, page: Page[Value], after: str | None, of: Callable[[Value], T]) -> Connection[T]:
         """A page as a connection."""
-        edges = [Edge(cursor=self.write(key), node=of(item)) for key, item in page.items]
-        return connection(edges, page.more, after)
+        return connection(page, after, self.write, of)
 
 
-def connection(edges: list[Edge[T]], more: bool, after: str | None) -> Connection[T]:
-    """Edges as a connection; ``more`` if others follow them."""
+def connection(
+    page: Page[Value], after: str | None, write: Callable[[Key], str], of: Callable[[Value], T]
+) -> Connection[T]:
+    """A page as a connection; the cursors between its ends are written when somebody asks for them."""
+    keys = [key for key, _ in page.items]
     return Connection(
-        edges=edges,
-        nodes=[edge.node for edge in edges],
+        nodes=[of(item) for _, item in page.items],
         page_info=PageInfo(
-            has_next_page=more,
+            has_next_page=page.more,
             has_previous_page=after is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
+            start_cursor=write(keys[0]) if keys else None,
+            end_cursor=write(keys[-1]) if keys else None,
         ),
+        cursors=lambda: [write(key) for key in keys],
     )
 
 

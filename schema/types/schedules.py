@@ -107,14 +107,16 @@ class Schedule(Node):
         value: domain.Schedule,
         taken: Sequence[seat_rules.Allocation] | None = None,
         now: datetime | None = None,
+        counted: seat_rules.SeatCounts | None = None,
     ) -> Self:
-        """From the trade's value, and, where they were read with it, what is not free and the clock."""
+        """From the trade's value, and, where they were read with it, what is not free, the clock and the counts."""
         return cls(
             id=strawberry.ID(encode("Schedule", value.id)),
             price=Money.of(value.price),
             version=value.version,
             value=value,
             taken=taken,
+            counted=counted,
             now=now,
         )
 
