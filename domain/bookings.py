@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from domain.access import is_staff
 from domain.contact import Contact, checked_contact
 from domain.errors import Conflict, InvalidInput, NotFound, PolicyViolation
 from domain.events import Event, Stream
-from domain.holding import changes, reservation_event, seats_event
+from domain.holding import changes, own_states, reservation_event, seats_event
 from domain.ids import new_id
 from domain.ledger import Booking, BookingStatus, LockedSchedule, Reservation, ReservationStatus
 from domain.once import Once
@@ -96,7 +96,7 @@ class Bookings:
             reservation_event("reservation.converted", converted, locked.at),
             booking_event("booking.confirmed", booking, locked.at, locked.terms.resource_id),
         )
-        return booking
+        return replace(booking, states=own_states(layout, locked, booking.seats, SeatStatus.BOOKED))
 
     async def _recognise(self, tx: Transaction, request: CancelBooking) -> None:
         """Let a guest act for the reservation behind the booking, whose token they show."""

@@ -112,6 +112,17 @@ def changes(
     return [SeatChange(layout.seats[seat].label, status, held_until) for seat in seats]
 
 
+def own_states(
+    layout: SeatLayout,
+    locked: LockedSchedule,
+    seats: Sequence[int],
+    status: SeatStatus,
+    until: datetime | None = None,
+) -> list[SeatState]:
+    """The same new state for several seats, given by index, as their owner sees it."""
+    return [SeatState(layout.seats[seat], status, locked.terms.price, until, mine=True) for seat in seats]
+
+
 def seats_event(type_: str, locked: LockedSchedule, changed: Sequence[SeatChange]) -> Event:
     """The step that the schedule has just made: the seats that changed, and the counts they led to."""
     terms = locked.terms

@@ -13,7 +13,7 @@ from domain.catalogue import Terms
 from domain.contact import Contact
 from domain.idempotency import UsedKey
 from domain.money import Money
-from domain.seats import Allocation, SeatCounts, SeatLayout, SeatStatus, recount
+from domain.seats import Allocation, SeatCounts, SeatLayout, SeatState, SeatStatus, recount
 
 MAX_EXTENSIONS = 2
 
@@ -40,7 +40,10 @@ class BookingStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Seats (indexes, ascending) held until ``expires_at``; ``now`` is the database's clock when it was read."""
+    """Seats (indexes, ascending) held until ``expires_at``; ``now`` is the database's clock when it was read.
+
+    ``states`` are the states of its seats as the change left them, where its owner has just changed it; else none.
+    """
 
     id: UUID
     schedule_id: UUID
@@ -56,6 +59,7 @@ class Reservation:
     extensions: int
     contact: Contact
     version: int
+    states: Sequence[SeatState] = field(default=(), compare=False, repr=False)
 
     @property
     def extensions_left(self) -> int:
@@ -65,7 +69,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """Seats (indexes, ascending) sold to somebody. ``reference`` is what they read aloud."""
+    """Seats (indexes, ascending) sold to somebody. ``reference`` is what they read aloud; ``states`` as above."""
 
     id: UUID
     reference: str
@@ -81,6 +85,7 @@ class Booking:
     cancelled_at: datetime | None = None
     external_reference: str | None = None
     version: int = 1
+    states: Sequence[SeatState] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(slots=True)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from domain.access import must_be_staff
 from domain.errors import NotFound, PolicyViolation, Refusal, ReservationExpired
 from domain.guests import Guests
-from domain.holding import changes, hold_until, must_be_extensible, reservation_event, seats_event
+from domain.holding import (
+    changes,
+    hold_until,
+    must_be_extensible,
+    own_states,
+    reservation_event,
+    seats_event,
+)
 from domain.ledger import LockedSchedule, Reservation, ReservationStatus
 from domain.once import Once
 from domain.ports import Transaction
@@ -134,7 +141,8 @@ async def _extend(tx: Transaction, locked: LockedSchedule, mine: Reservation) ->
         seats_event("seats.extended", locked, changed),
         reservation_event("reservation.extended", extended, locked.at),
     )
-    return extended
+    states = own_states(layout, locked, extended.seats, SeatStatus.HELD, extended.expires_at)
+    return replace(extended, states=states)
 
 
 async def _release(

@@ -19,6 +19,7 @@ from domain.holding import (
     must_be_under_limit,
     must_find,
     not_free,
+    own_states,
     reservation_event,
     seats_event,
     taken_of,
@@ -141,6 +142,7 @@ def decide(asked: Asked, schedule: LockedSchedule | None, layout: SeatLayout | N
         named = must_find(wanted, layout, schedule)
     elif taken_of(named, schedule):
         raise not_free(named, layout, schedule)
+    seats, until = [seat.index for seat in named], hold_until(terms.reservation_ttl, terms.start, schedule.at)
     return Hold(
         Reservation(
             id=new_id(),
@@ -148,15 +150,16 @@ def decide(asked: Asked, schedule: LockedSchedule | None, layout: SeatLayout | N
             organization_id=terms.organization_id,
             account_id=asked.viewer.user_id,
             status=ReservationStatus.ACTIVE,
-            seats=[seat.index for seat in named],
-            total=terms.price.times(len(named)),
+            seats=seats,
+            total=terms.price.times(len(seats)),
             ttl=terms.reservation_ttl,
             created_at=schedule.at,
-            expires_at=hold_until(terms.reservation_ttl, terms.start, schedule.at),
+            expires_at=until,
             now=schedule.at,
             extensions=0,
             contact=contact,
             version=1,
+            states=own_states(layout, schedule, seats, SeatStatus.HELD, until),
         ),
         asked.holder,
     )

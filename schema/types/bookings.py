@@ -160,6 +160,8 @@ class Reservation(Node):
 
 
 async def _seats(owned: Sequence[Reservation | Booking], context: Context) -> list[list[SeatState]]:
+    if all(one.value.states for one in owned):  # as who has just changed them left them
+        return [SeatState.all_of(one.value.states) for one in owned]
     ids = [one.value.schedule_id for one in owned]
     schedules = await context.load.schedule.each(ids, lambda schedule: schedule)
     layouts = await context.load.layout.each([one.layout_id for one in schedules], lambda layout: layout)
