@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         description="operations that guests of one address may send a minute; 0 is no limit",
     )
     operation_cost: int = Field(
-        default=25_000, ge=1, description="highest estimated cost of an operation that is run"
+        default=50_000, ge=1, description="highest estimated cost of an operation that is run"
     )
     operation_seconds: float = Field(
         default=10.0, gt=0, le=600, description="time a query or a mutation may take"

@@ -52,7 +52,7 @@ class DocumentLimits:
     nesting: int = 12
     digits: int = 40
     name: int = 128
-    cost: int = 25_000
+    cost: int = 50_000
     errors: int = 20
     kept: int = 1_000
     kept_characters: int = 256 * 1024

@@ -52,7 +52,7 @@ class World:
 
     async def run(self, document: str, viewer: Viewer | None = None, /, **variables: Any) -> dict[str, Any]:
         """The whole result of a query or mutation: ``{"data", "errors"?}``."""
-        prepared = self.executor.prepare(document)
+        prepared = self.executor.prepare(document, variables=variables)
         return await self.executor.execute(prepared, variables, self.context(viewer))
 
     async def data(self, document: str, viewer: Viewer | None = None, /, **variables: Any) -> Any:
@@ -72,7 +72,7 @@ class World:
         self, document: str, viewer: Viewer | None = None, /, **variables: Any
     ) -> AsyncIterator[Watch]:
         """A subscription under way."""
-        prepared = self.executor.prepare(document)
+        prepared = self.executor.prepare(document, variables=variables)
         results = self.executor.subscribe(prepared, variables, self.context(viewer))
         try:
             yield Watch(results)

@@ -15,7 +15,10 @@ from domain.holding import Seats
 from domain.reservations import OnReservation
 from domain.reserving import Reserve
 from domain.viewer import Viewer
+from schema.documents import DocumentLimits
+from schema.executor import Executor
 from schema.ids import encode
+from schema.root import schema
 from tests.world import Departure, World
 
 Json = dict[str, Any]
@@ -198,6 +201,7 @@ async def counted(world: World) -> list[str]:
 
 
 async def test_a_long_list_costs_the_statements_of_a_short_one(world: World) -> None:
+    world.executor = Executor(schema, DocumentLimits(cost=100_000))
     staff = (await a_few_of_each(world, schedules=100, sales=9)).staff
     ran = await counted(world)
     for document in DEEP.values():

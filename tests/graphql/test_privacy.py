@@ -38,7 +38,9 @@ Json = dict[str, Any]
 core = schema._schema
 PERSONAL = ("Reservation", "Booking", "Contact", "User", "Membership", "Event")
 MUCH = 1_000_000
-LIMITS = DocumentLimits(characters=MUCH, tokens=MUCH, depth=100, aliases=MUCH, selections=MUCH, repeats=MUCH)
+LIMITS = DocumentLimits(
+    characters=MUCH, tokens=MUCH, depth=100, aliases=MUCH, selections=MUCH, repeats=MUCH, cost=10**9
+)
 EXECUTOR = Executor(schema, LIMITS, suggestions=True)
 
 
@@ -195,9 +197,7 @@ async def case(world: World) -> Case:
             "provider of another resource": other_provider,
         },
     )
-    await world.tables.execute(
-        "UPDATE account SET phone = '+46 70 111 22 33' WHERE id = $1", astrid.user_id
-    )
+    await world.tables.execute("UPDATE account SET phone = '+46 70 111 22 33' WHERE id = $1", astrid.user_id)
     await _customer(case, astrid, "A", "Astrid Contact", "astrid-contact@secret.example", "+46 8 123 456")
     await _customer(case, world.guest(), "B", "Gunnar Guest", "gunnar@secret.example", "+46 8 654 321")
     for (

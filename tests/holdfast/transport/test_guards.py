@@ -20,7 +20,7 @@ def rates(per_account: int = 0, per_address: int = 0) -> Rates:
 
 async def test_every_result_tells_what_it_cost() -> None:
     async with serving() as site, GraphQLHttp(site.url) as http:
-        expected = {"cost": {"estimate": 11, "limit": 25_000}}
+        expected = {"cost": {"estimate": 11, "limit": 50_000}}
         assert (await http.run("{hello}"))["extensions"] == expected
         assert (await http.run("query($n: Int!){take(number: $n)}"))["extensions"] == expected
         assert "extensions" not in await http.run("{nothing}")
