@@ -77,6 +77,11 @@ class Metrics:
         yield _gauge(
             "feed_age_seconds", "Time since the log was last read to its end", monotonic() - feed.read_at
         )
+        yield _gauge(
+            "fan_out_lag_seconds",
+            "From the newest change to its being handed to watchers, by the database's clock and ours",
+            feed.lag_seconds,
+        )
         yield _gauge("broker_up", "Whether the broker works", float(self.app.broker.healthy))
 
     def _pool(self) -> Iterator[Metric]:

@@ -115,6 +115,7 @@ async def test_what_has_run_out_is_counted_from_the_log(world: World, client: ht
     assert figures.of("log_events_total", type="reservation.expired") == 1
     assert (figures.of("active_reservations"), figures.of("log_lag_seconds")) == (0, 0)
     assert figures.of("feed_age_seconds") < 5
+    assert figures.of("fan_out_lag_seconds") < 5
 
 
 async def test_who_waits_for_a_connection_is_seen(world: World, client: httpx2.AsyncClient) -> None:
