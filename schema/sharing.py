@@ -34,15 +34,31 @@ def channel_of(
     They sent the same document, and the same values of the variables on which a selection may depend; those that stand
     in the root field's arguments alone chose the source and have done their work. Good for as long as ``tree`` is kept.
     """
-    chosen = {name: value for name, value in (variables or {}).items() if name in _selecting(tree)}
+    selecting = _selecting(_Itself(tree))
+    chosen = {name: value for name, value in (variables or {}).items() if name in selecting}
     return id(tree), operation_name, orjson.dumps(chosen, option=orjson.OPT_SORT_KEYS), source
 
 
+class _Itself:
+    """A document as a key by what it is, not by what it says: that would be read through at each look."""
+
+    __slots__ = ("tree",)
+
+    def __init__(self, tree: DocumentNode) -> None:
+        self.tree = tree
+
+    def __hash__(self) -> int:
+        return id(self.tree)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other.tree is self.tree
+
+
 @lru_cache(maxsize=1_000)
-def _selecting(tree: DocumentNode) -> frozenset[str]:
+def _selecting(document: _Itself) -> frozenset[str]:
     """The names of the variables that stand elsewhere than in a root field's arguments."""
     used = _Variables()
-    for definition in tree.definitions:
+    for definition in document.tree.definitions:
         if not isinstance(definition, OperationDefinitionNode):
             visit(definition, used)
             continue
