@@ -90,7 +90,7 @@ async def test_the_declared_tables_are_the_migrated_ones(database_url: str, decl
         "ALTER TABLE booking NO FORCE ROW LEVEL SECURITY",
         "DROP POLICY caller ON booking",
         "ALTER POLICY caller ON booking USING (true)",
-        "ALTER POLICY caller ON reservation WITH CHECK (true)",
+        "ALTER POLICY guest ON reservation WITH CHECK (true)",
         "ALTER POLICY caller ON booking TO CURRENT_USER",
         "DROP POLICY reader ON event; CREATE POLICY reader ON event FOR ALL USING (false)",
     ],
