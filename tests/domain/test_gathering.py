@@ -93,16 +93,16 @@ async def test_a_run_has_its_limit_and_the_rest_the_next() -> None:
 
 async def test_whoever_leaves_before_their_run_is_left_out_and_later_harms_nobody() -> None:
     hall = Hall()
-    first, second, third = await hall.come("a", "b", "c")
+    first, second, third, other = await hall.come("a", "b", "c", "d")
     second.cancel()
     first.cancel()  # their own run ends with them, and the next begins
-    (fourth,) = await hall.come("d")
-    assert hall.desk.runs == [["a"], ["c"]]
+    (late,) = await hall.come("e")
+    assert hall.desk.runs == [["a"], ["c", "d"]]
     third.cancel()
-    (fifth,) = await hall.come("e")
+    (later,) = await hall.come("f")
     hall.desk.open.set()
-    assert [await fourth, await fifth] == ["D", "E"]
-    assert hall.desk.runs == [["a"], ["c"], ["d", "e"]]
+    assert [await other, await late, await later] == ["D", "E", "F"]
+    assert hall.desk.runs == [["a"], ["c", "d"], ["e", "f"]]
     assert all(task.cancelled() for task in (first, second, third))
 
 
