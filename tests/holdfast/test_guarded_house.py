@@ -180,3 +180,19 @@ async def test_a_query_that_takes_too_long_gives_its_connection_back(world: Worl
         assert {response.json()["errors"][0]["extensions"]["code"] for response in results} == {"TIMED_OUT"}
         await eventually(lambda: world.app.pool.get_idle_size() == world.app.pool.get_size())
         assert (await http.run(SLOW, {"id": departure.id}))["data"]["schedule"]["id"] == departure.id
+
+
+async def test_in_production_a_stranger_learns_nothing_of_the_schema(world: World) -> None:
+    asked = "{__schema{queryType{name}}}"
+    async with served(world, environment="production") as house, GraphQLHttp(house.url) as http:
+        assert (await http.run(asked))["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        assert "Did you mean" not in (await http.post("{viewr{id}}")).text
+        await http.run(REGISTER, {"input": {"email": EMAIL, "password": PASSWORD}})
+        login = "mutation($input: LoginInput!){login(input: $input){... on Session{accessToken}}}"
+        session = await http.run(login, {"input": {"email": EMAIL, "password": PASSWORD}})
+        token = session["data"]["login"]["accessToken"]
+        assert (await http.run(asked, token=token))["data"] == {"__schema": {"queryType": {"name": "Query"}}}
+        assert "Did you mean" not in (await http.post("{viewr{id}}", token=token)).text
+    async with served(world) as house, GraphQLHttp(house.url) as http:
+        assert "data" in await http.run(asked)
+        assert "Did you mean" in (await http.post("{viewr{id}}")).text

@@ -251,3 +251,16 @@ def test_a_rejected_document_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(DocumentRejected) as second:
         known.get("{nothing}")
     assert second.value.errors == first.value.errors
+
+
+def test_fragments_in_a_circle_are_called_so_even_where_fields_lie_between() -> None:
+    text = "{item{...A}} fragment A on Item{item{...B}} fragment B on Item{item{...A}}"
+    _, (error,) = refused(documents(), text)
+    assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert error["message"] == "Fragments lead in a circle: A, B."
+
+
+def test_an_error_does_not_quote_at_length() -> None:
+    _, (error,) = refused(documents(), '{take(number: "' + "x" * 50_000 + '")}')
+    assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert len(error["message"]) < 400
