@@ -6,6 +6,7 @@ whose requests were gathered; ``db.transaction.begun`` is where a connection lea
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -116,7 +117,8 @@ class Database:
             await self._pool.release(connection)
         if work.events:
             self._committed()
-            log.info("committed", events=_named(work.events))
+            if log.isEnabledFor(logging.DEBUG):  # a line costs as much as a third of a reservation
+                log.debug("committed", events=_named(work.events))
 
 
 def _named(events: Sequence[tuple[Event, Viewer | None]]) -> list[str]:
