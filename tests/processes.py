@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 import psutil
+import pytest
 
 CONSOLE_SCRIPT = (str(Path(sys.executable).with_name("holdfast")),)
 _LISTENS = re.compile(r"^Holdfast listens on (http://\S+)$", re.MULTILINE)
@@ -146,6 +147,13 @@ class Holdfast:
 
     def _what_it_said(self) -> str:
         return f"it said:\n{self.said}"
+
+
+def missing(what: str) -> NoReturn:
+    """A program that a test needs is not here: fail in CI, which brings it, and skip elsewhere."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 def until(happened: Callable[[], bool], seconds: float = 10, otherwise: Callable[[], str] = str) -> None:

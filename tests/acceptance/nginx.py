@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.processes import until
+from tests.processes import missing, until
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy/nginx.conf"
 
@@ -16,7 +16,8 @@ CONFIGURATION = Path(__file__).parents[2] / "deploy/nginx.conf"
 def programme() -> str:
     """Where nginx is; Debian keeps it where not everybody looks."""
     found = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-    assert found is not None, "nginx is not installed: .ci/run does it, on Debian: apt install nginx-light"
+    if found is None:
+        missing("nginx is not on this machine: on Debian, apt install nginx-light")
     return found
 
 

@@ -39,6 +39,7 @@ def data(fresh_folder: Path) -> Path:
 async def test_a_data_folder_that_cannot_be_used_is_said_in_one_line_and_nothing_is_left(
     fresh_folder: Path, data: Path
 ) -> None:
+    walls.need_a_room()
     tries: list[tuple[Sequence[str], str]] = [
         (walls.read_only(data), "Read-only file system"),
         (walls.on_a_disk_of(data, "2m"), "No space left on device"),
@@ -73,6 +74,7 @@ async def test_an_old_schema_is_refused_and_stays_as_it_is(
 async def test_on_a_full_disk_changes_are_refused_whole_and_work_again_when_there_is_room(
     fresh_folder: Path, data: Path
 ) -> None:
+    walls.need_a_room()
     program = walls.on_a_disk_of(data, "140m")
     with await asyncio.to_thread(Holdfast("serve", fresh_folder, program=program).ready, 60) as server:
         async with GraphQLHttp(server.url) as http:
@@ -141,6 +143,7 @@ def databases(server: Holdfast) -> list[psutil.Process]:
 
 @pytest.mark.feature("S2.54")
 async def test_a_server_of_a_cluster_writes_no_file(cluster: Cluster) -> None:
+    walls.need_a_room()
     server = cluster.start(program=walls.without_files(), environment="production", data_dir="/nowhere")
     with await asyncio.to_thread(server.ready):
         health = Holdfast(
