@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 
 from holdfast.database import database
+from holdfast.garbage import hold_off
 from holdfast.introduction import introduce
 from holdfast.listening import listening
 from holdfast.settings import Settings
@@ -42,6 +43,7 @@ async def serve(settings: Settings, asked: argparse.Namespace) -> None:
 
 
 async def _serve_alone(settings: Settings, dsn: str, listening: socket.socket) -> None:
+    hold_off()
     from holdfast.demo import fill_if_empty
     from holdfast.serving import serve_alone
     from holdfast.wiring import wire
@@ -84,6 +86,7 @@ async def _serve_together(
 
 
 async def _serve_part(settings: Settings, asked: argparse.Namespace) -> None:
+    hold_off()
     from holdfast.serving import serve_part
 
     async with database(settings, quiet=True) as dsn:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from holdfast.garbage import settle
 from holdfast.line import Line, Part
 from holdfast.settings import Settings
 from holdfast.siblings import Siblings
@@ -27,6 +28,7 @@ async def serve_alone(app: App, listening: socket.socket, ready: Callable[[], No
     server = _server(app, web, alone=True)
     try:
         async with _beside(*([app.worker.run()] if app.settings.works_inline else ())):
+            settle()
             ready()
             await server.serve(sockets=[listening])
     finally:
@@ -56,6 +58,7 @@ async def serve_part(settings: Settings, dsn: str, part: Part, folder: Path) -> 
                 tasks.append(app.worker.run())
             try:
                 async with siblings.answering(web.metrics.families), _beside(*tasks):
+                    settle()
                     await server.serve(sockets=[socket.socket(fileno=part.listening)])
             finally:
                 await web.watch.close()
