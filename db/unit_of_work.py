@@ -34,6 +34,7 @@ LOGGED = 10
 """How many events of one transaction the line about it names."""
 
 log = structlog.get_logger("holdfast.database")
+_level = logging.getLogger("holdfast.database")
 
 
 class UnitOfWork:
@@ -117,7 +118,7 @@ class Database:
             await self._pool.release(connection)
         if work.events:
             self._committed()
-            if log.isEnabledFor(logging.DEBUG):  # a line costs as much as a third of a reservation
+            if _level.isEnabledFor(logging.DEBUG):  # a line costs as much as a third of a reservation
                 log.debug("committed", events=_named(work.events))
 
 
