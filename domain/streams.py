@@ -65,11 +65,15 @@ async def follow_stream(
     ``stale`` says that ``after`` is a cursor of another log.
     """
     with feed.watch_stream(stream_id) as mailbox:
-        version = after
-        if version is not None and (reason := await _astray(feed, stream_id, version, stale=stale)):
-            yield Lost(reason, version)
-            version = None
-        missed = version is not None
+        version, missed = after, False
+        if version is not None:
+            head = await feed.stream_head(stream_id)
+            # A stream of which the log has nothing left may be at any version.
+            if head is None or stale or version > head:
+                yield Lost(GONE if head is None else OTHER, version)
+                version = None
+            else:
+                missed = version < head
         while True:
             if version is None:
                 shown = await snapshot()
@@ -94,14 +98,6 @@ async def follow_stream(
                 yield Happened(fresh, version)
 
 
-async def _astray(feed: Feed, stream_id: UUID, version: int, *, stale: bool) -> str | None:
-    """Why there is no going on from a version; a stream of which the log has nothing left may be at any."""
-    head = await feed.stream_head(stream_id)
-    if head is None:
-        return GONE
-    return OTHER if stale or version > head else None
-
-
 async def _missed(
     feed: Feed, stream_id: UUID, version: int
 ) -> AsyncGenerator[Sequence[LoggedEvent] | None, None]:
@@ -114,6 +110,8 @@ async def _missed(
             yield None
             return
         yield page
+        if len(page) < PAGE:
+            return
         version = page[-1].version
 
 
