@@ -176,9 +176,9 @@ async def test_a_query_that_takes_too_long_gives_its_connection_back(world: Worl
         async with world.tables.acquire() as locker, locker.transaction():
             await locker.execute("LOCK TABLE schedule IN ACCESS EXCLUSIVE MODE")
             results = await asyncio.gather(*(http.post(SLOW, {"id": departure.id}) for _ in range(5)))
+            await eventually(lambda: world.app.pool.get_idle_size() == world.app.pool.get_size())
         assert [response.status_code for response in results] == [504] * 5
         assert {response.json()["errors"][0]["extensions"]["code"] for response in results} == {"TIMED_OUT"}
-        await eventually(lambda: world.app.pool.get_idle_size() == world.app.pool.get_size())
         assert (await http.run(SLOW, {"id": departure.id}))["data"]["schedule"]["id"] == departure.id
 
 
