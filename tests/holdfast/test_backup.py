@@ -105,6 +105,10 @@ async def test_what_is_restored_is_what_was_there(shop: str, empty: str, tmp_pat
     async with tables_of(shop) as old, tables_of(empty) as new:
         epoch = "SELECT log_epoch FROM installation"
         assert await old.fetchval(epoch) != await new.fetchval(epoch), "old cursors are to lead to a Resync"
+        numbers = await new.fetch("SELECT DISTINCT xid::text FROM event")
+        assert [row["xid"] for row in numbers] == ["1"], (
+            "a new cluster counts transactions from the beginning"
+        )
         last = await new.fetchval("SELECT max(id) FROM event")
         assert await new.fetchval("SELECT nextval(pg_get_serial_sequence('event', 'id'))") == last + 1
         forced = "SELECT count(*) FROM pg_class WHERE relforcerowsecurity"
