@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
-
 from db.engine import Pool
 from db.migrate import VERSION_TABLE
-from db.transaction import asking
 from domain.events import Position
 
 # The oldest event that this process has not yet told in order: the age of it is how far the process lags behind.
@@ -72,21 +69,19 @@ class Overview(Readiness):
 
 
 async def readiness(pool: Pool, settled: Position) -> Readiness:
-    """Ask what decides whether a process can serve. ``settled`` is how far it has told the log. Raises asyncpg's."""
-    return Readiness(**await _row(pool, _READINESS, settled))
+    """Ask what decides whether a process can serve, over a pool that sees everything. Raises asyncpg's.
+
+    ``settled`` is how far the process has told the log.
+    """
+    (row,) = await pool.fetch(_READINESS, str(settled.xid), settled.id)
+    return Readiness(**row)
 
 
 async def overview(pool: Pool, settled: Position) -> Overview:
     """Ask for everything."""
-    row = await _row(pool, _OVERVIEW, settled)
+    (row,) = await pool.fetch(_OVERVIEW, str(settled.xid), settled.id)
     loops = {name: LoopSeen(**loop) for name, loop in (row["loops"] or {}).items()}
     return Overview(**{**row, "loops": loops})
-
-
-async def _row(pool: Pool, statement: str, settled: Position) -> asyncpg.Record:
-    async with asking(pool, None) as connection:
-        (row,) = await connection.fetch(statement, str(settled.xid), settled.id)
-        return row
 
 
 def use_of(pool: Pool) -> PoolUse:

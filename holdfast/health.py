@@ -96,7 +96,7 @@ class Health:
         reads = "ok" if feed.healthy else "cannot be read"
         try:
             async with asyncio.timeout(PATIENCE):
-                seen = await readiness(self.app.pool, feed.settled)
+                seen = await readiness(self.app.probe, feed.settled)
         except Exception:  # whatever it is, the answer is no
             return {"database": "does not answer", "migrations": "unknown", "log": reads}
         late = f"lags {seen.lag:.0f} s behind" if seen.lag > LAG else reads
@@ -129,7 +129,7 @@ class Health:
         asked = monotonic()
         try:
             async with asyncio.timeout(PATIENCE):
-                seen = await overview(self.app.pool, self.app.feed.settled)
+                seen = await overview(self.app.probe, self.app.feed.settled)
         except Exception:  # whatever it is, there is no answer
             return None
         return seen, round((monotonic() - asked) * 1000, 1)

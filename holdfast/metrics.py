@@ -50,7 +50,7 @@ class Metrics:
     async def _seen(self) -> Overview | None:
         try:
             async with asyncio.timeout(PATIENCE):
-                return await overview(self.app.pool, self.app.feed.settled)
+                return await overview(self.app.probe, self.app.feed.settled)
         except Exception:  # whatever it is, there is no answer
             return None
 

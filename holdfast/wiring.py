@@ -38,10 +38,14 @@ VERSION = version("holdfast")
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One process' parts."""
+    """One process' parts.
+
+    ``probe`` has connections for questions about health alone: a process under load is not one that fails.
+    """
 
     settings: Settings
     pool: Pool
+    probe: Pool
     broker: Broker
     feed: Feed
     database: Database
@@ -60,6 +64,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
     async with (
         open_pool(dsn, size) as pool,
         open_pool(dsn, PoolSize(1, 2), ALL_SEEING) as log,
+        open_pool(dsn, PoolSize(0, 2), ALL_SEEING) as probe,
         make_broker(settings.redis_url) as broker,
     ):
         feed = Feed(log, broker)
@@ -90,7 +95,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         if settings.redis_url is not None:
             running.append(asyncio.create_task(_share(rates, settings.redis_url), name="rates"))
         try:
-            yield App(settings, pool, broker, feed, database, identity, rates, services, worker)
+            yield App(settings, pool, probe, broker, feed, database, identity, rates, services, worker)
         finally:
             for task in running:
                 task.cancel()

@@ -118,17 +118,18 @@ async def test_what_has_run_out_is_counted_from_the_log(world: World, client: ht
     assert figures.of("fan_out_lag_seconds") < 5
 
 
-async def test_who_waits_for_a_connection_is_seen(world: World, client: httpx2.AsyncClient) -> None:
+async def test_who_waits_for_a_connection_is_seen_and_load_is_no_failure(
+    world: World, client: httpx2.AsyncClient
+) -> None:
     pool = world.app.pool
     taken = [await pool.acquire() for _ in range(pool.get_max_size())]
     waiting = asyncio.ensure_future(pool.acquire())
     try:
-        scraping = asyncio.create_task(client.get("/metrics"))
-        await eventually(lambda: use_of(pool).waiting == 2)
-        assert use_of(pool) == PoolUse(len(taken), len(taken), len(taken), 2)
-        figures = Figures((await scraping).text)
+        await eventually(lambda: use_of(pool) == PoolUse(len(taken), len(taken), len(taken), 1))
+        figures = await scrape(client)
         assert figures.of("pool_used") == figures.of("pool_most") == len(taken)
-        assert (figures.of("pool_waiting"), figures.of("database_up")) == (1, 0)
+        assert (figures.of("pool_waiting"), figures.of("database_up")) == (1, 1)
+        assert (await client.get("/health/ready")).status_code == 200, "it has connections of its own"
     finally:
         for connection in taken:
             await pool.release(connection)
