@@ -7,9 +7,6 @@ import socket
 
 import asyncpg
 
-from db.engine import Pool
-from db.migrate import HEAD, VERSION_TABLE
-
 OLDEST = 15
 PATIENCE = 5.0
 
@@ -21,11 +18,6 @@ async def postgres_release(dsn: str) -> int:
         return int(await connection.fetchval("SHOW server_version_num")) // 10_000
     finally:
         await connection.close()
-
-
-async def is_current(pool: Pool) -> bool:
-    """Whether the database answers, and is at this version's schema."""
-    return bool(await pool.fetchval(f"SELECT version_num FROM {VERSION_TABLE}") == HEAD)
 
 
 async def redis_answers(url: str) -> None:

@@ -20,6 +20,9 @@ from holdfast.terminal import CommandFailed, say
 SERVER_CONNECTIONS = 90
 """What the embedded PostgreSQL has for servers, of its hundred."""
 
+BESIDES = 4
+"""Connections of a process besides its pool: two for the log, two for questions about its health."""
+
 
 async def serve(settings: Settings, asked: argparse.Namespace) -> None:
     """Serve until SIGINT or SIGTERM."""
@@ -247,7 +250,7 @@ async def _must_have_schema(dsn: str) -> None:
 
 def _must_fit(settings: Settings, processes: int) -> None:
     """Refuse more processes than the embedded PostgreSQL has connections for; one more runs during a restart."""
-    wanted = (processes + 1) * settings.database_pool_max
+    wanted = (processes + 1) * (settings.database_pool_max + BESIDES)
     if settings.embedded and processes > 1 and wanted > SERVER_CONNECTIONS:
         raise CommandFailed(
             f"{processes} processes, and one more while they are replaced, may open {wanted} connections, and the"
