@@ -18,6 +18,7 @@ from graphql import (
     InlineFragmentNode,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
     Visitor,
     parse,
@@ -62,12 +63,17 @@ class Document:
     private: bool = False
     labels: dict[str | None, str] = field(default_factory=dict)
     costs: Mapping[str | None, Cost] = field(default_factory=dict)
+    _asked: dict[str | None, tuple[OperationType, str, Cost]] = field(default_factory=dict)
     plans: Plans = field(default_factory=Plans)
 
-    def cost(self, name: str | None) -> Cost:
-        """What that operation may cost. Raises DocumentRejected."""
-        named = self.operation(name).name
-        return self.costs[named.value if named else None]
+    def asked(self, name: str | None) -> tuple[OperationType, str, Cost]:
+        """What kind that operation is, its label and what it may cost. Raises DocumentRejected."""
+        known = self._asked.get(name)
+        if known is None:
+            operation = self.operation(name)
+            cost = self.costs[operation.name.value if operation.name else None]
+            known = self._asked[name] = operation.operation, self.label(name), cost
+        return known
 
     def label(self, name: str | None) -> str:
         """What figures and logs call that operation: its first field, for its own name is up to whoever sends it."""

@@ -109,11 +109,10 @@ class Executor:
         known = self._documents.get(document)
         if known.introspection and not allow_introspection:
             raise DocumentRejected(document_errors(known.introspection, "GRAPHQL_VALIDATION_FAILED"))
-        kind = known.operation(operation_name).operation
-        cost, most = known.cost(operation_name).of(variables), self._most
+        kind, label, price = known.asked(operation_name)
+        cost, most = price.of(variables), self._most
         if cost > most:
             raise DocumentRejected([too_complex(_TOO_DEAR.format(cost, most), cost=cost, limit=most)])
-        label = known.label(operation_name)
         return Prepared(known.tree, operation_name, kind, known.private, label, cost, most, known.plans)
 
     def trust(self, document: str) -> None:
