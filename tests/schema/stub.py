@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -205,6 +206,8 @@ class Mutation:
     @strawberry.mutation
     async def change(self, info: strawberry.Info, name: str = "x") -> ThingOrRefusal:
         info.context.asked.append(("change", 1))
+        await asyncio.sleep(0)
+        info.context.asked.append(("changed", 1))
         if name == "no":
             raise Refused("no")
         return info.root_value.things[0]  # type: ignore[no-any-return]
