@@ -264,3 +264,17 @@ def test_an_error_does_not_quote_at_length() -> None:
     _, (error,) = refused(documents(), '{take(number: "' + "x" * 50_000 + '")}')
     assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert len(error["message"]) < 400
+
+
+def test_the_page_for_clients_names_the_limits() -> None:
+    limits = DocumentLimits()
+    page = " ".join((ROOT / "docs/clients.md").read_text().split())
+    for figure in (
+        f"{limits.characters:,} characters, {limits.tokens:,} tokens, {limits.depth} levels of fields",
+        f"{limits.root_fields} fields at the root of an operation, {limits.aliases} aliases",
+        f"{limits.directives} directives, {limits.operations} operations, {limits.fragments} fragments",
+        f"{limits.selections:,} fields with each fragment where it is spread",
+        f"nested {limits.nesting} deep, numbers of {limits.digits} digits, names of {limits.name} characters",
+        f'"limit": {limits.cost}',
+    ):
+        assert figure in page
