@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -113,6 +114,12 @@ async def test_an_account_that_sends_twenty_at_once_holds_as_many_as_it_may(
         assert {told(each)["retry_at"] for each in came if isinstance(each, Refusal)} == {ends}
         held = "SELECT count(DISTINCT xid) FROM event WHERE type = 'seats.held'"
         assert await world.tables.fetchval(held) == 2  # the first alone, the others behind it together
+        other = await world.person()
+        *made, refused = await together(world, *(wish(world, departures[0], 1, other) for _ in range(6)))
+        assert names(made) == {"Reservation": 5}
+        assert told(refused)["retry_at"] == min(
+            each.expires_at for each in made if isinstance(each, Reservation)
+        )
         assert await broken_rules(world.tables) == []
 
 
@@ -246,6 +253,34 @@ async def test_a_run_takes_as_many_round_trips_for_thirty_as_for_one(
             assert names(await together(world, *wishes)) == {"Reservation": many}
             ours = sent[: sent.index("COMMIT") + 1]  # what follows is the feed's
             assert ours == ["BEGIN;", "SELECT", "WITH", "WITH", "COMMIT"]
+
+
+@pytest.mark.parametrize("kind", ["schedules", "holders", "keys"])
+async def test_locks_are_taken_in_one_order_whatever_order_they_are_asked_for_in(
+    world: World, kind: str
+) -> None:
+    both: dict[str, list[Any]] = {
+        "schedules": [(await world.departure()).schedule_id for _ in range(2)],
+        "holders": [b"one", b"two"],
+        "keys": [(b"one", "key"), (b"two", "key")],
+    }
+
+    async def lock(order: int) -> None:
+        async with world.app.database.begin(None) as tx:
+            asked = {name: both[name][::order] if name == kind else [] for name in both}
+            await tx.ledger.lock_reserving(**asked)
+            locked.set()
+            await go_on.wait()
+
+    locked, go_on = asyncio.Event(), asyncio.Event()
+    first = asyncio.create_task(lock(1))
+    await locked.wait()
+    others = [asyncio.create_task(lock(order)) for order in (1, -1)]
+    async with asyncio.timeout(10):
+        while await world.tables.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < 2:
+            pass
+    go_on.set()
+    await asyncio.gather(first, *others)
 
 
 async def test_runs_of_several_processes_over_the_same_schedules_callers_and_keys_never_deadlock(
