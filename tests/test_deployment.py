@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,16 @@ def test_what_the_image_is_built_from_is_sent_to_it() -> None:
     assert all((HOUSE / name).exists() for name in sent)
     for source in re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE):
         assert source == "." or source.split("/")[0] in sent
+
+
+def test_every_package_is_installed_with_everything_in_it() -> None:
+    """What a checkout runs without, for there nothing is installed."""
+    setup = tomllib.loads((HOUSE / "pyproject.toml").read_text())["tool"]["setuptools"]
+    rooms = {name.partition(".")[0] for name in setup["packages"]}
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *sorted(rooms)]
+    files = subprocess.run(listing, cwd=HOUSE, check=True, capture_output=True, text=True).stdout.splitlines()
+    there = {Path(name).parent.as_posix().replace("/", ".") for name in files if name.endswith(".py")}
+    assert there == set(setup["packages"])
 
 
 def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
