@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -101,8 +101,19 @@ def earlier(used: UsedKey, operation: str, fingerprint: bytes) -> UUID:
 
 def fingerprint(request: object) -> bytes:
     """The SHA-256 of a request's values (32 bytes), equal for equal requests."""
-    values = asdict(request) if is_dataclass(request) and not isinstance(request, type) else request
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).digest()
+    return hashlib.sha256(_AS_JSON(request).encode()).digest()
+
+
+def _plain(value: object) -> object:
+    """What is no JSON as what is: the fields of a dataclass, the text of anything else."""
+    return (
+        {each.name: getattr(value, each.name) for each in fields(value)}
+        if is_dataclass(value)
+        else str(value)
+    )
+
+
+_AS_JSON = json.JSONEncoder(sort_keys=True, default=_plain).encode
 
 
 def freeze(refusal: Refusal) -> dict[str, object]:
