@@ -6,6 +6,8 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from statistics import median
 from typing import Any
 
 import pytest
@@ -230,20 +232,21 @@ async def test_what_is_no_http_is_a_clean_refusal(
 
 @pytest.mark.feature("S4.52")
 async def test_fifteen_hundred_slow_connections_are_noticed_by_nobody() -> None:
-    async with serving(connection=ConnectionLimits(head=3)) as site, GraphQLHttp(site.url) as http:
-        peers = [await Peer.to(site) for _ in range(1_500)]
+    async with (
+        AsyncExitStack() as stack,
+        serving(connection=ConnectionLimits(head=3)) as site,
+        GraphQLHttp(site.url) as http,
+    ):
+        peers = [await stack.enter_async_context(await Peer.to(site)) for _ in range(1_500)]
         for peer in peers:
             peer.send(HEAD[:20])
         await until(lambda: len(site.server.server_state.connections) >= 1_500)
-        spent, begun = 0.0, time.process_time()
+        costs = []
         for number in range(30):
             for peer in peers:
                 peer.send(HEAD[20 + number : 21 + number])
-            started = time.process_time()
+            begun = time.process_time()
             assert (await http.run("{hello}"))["data"] == {"hello": "hello world"}
-            spent = max(spent, time.process_time() - started)
-        assert time.process_time() - begun < 5
-        assert spent < 0.2
+            costs.append(time.process_time() - begun)
+        assert median(costs) < 0.15  # most of it our own: 1,500 bytes sent and received
         await until(lambda: len(site.server.server_state.connections) <= 1)
-        for peer in peers:
-            peer.writer.close()
