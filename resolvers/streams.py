@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeAlias, cast
 from uuid import UUID
 
@@ -179,7 +180,7 @@ async def _seats_of_schedule(context: Context, gid: str, after: Cursor | None) -
 
     async def snapshot() -> Snapshot[Board, int]:
         context.forget()
-        board = await context.reads.board(schedule_id)
+        board = await context.services.boards.read(schedule_id, partial(context.reads.board, schedule_id))
         return Snapshot(board, board.schedules[0].version)
 
     steps = follow_stream(feed, schedule_id, version, snapshot, stale=_stale(epoch, feed.epoch))
@@ -233,7 +234,8 @@ async def _board_messages(context: Context, window: Window, epoch: str, place: P
 
     async def board() -> Board:
         context.forget()
-        return await context.reads.board_of_resource(window.resource_id, window.start, window.end)
+        reading = partial(context.reads.board_of_resource, window.resource_id, window.start, window.end)
+        return await context.services.boards.read(window, reading)
 
     # The version of each schedule that the watcher knows; on going on from a cursor, the log alone says which.
     shown = {schedule.id: -1 for schedule in (await board()).schedules} if place else {}

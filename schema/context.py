@@ -19,8 +19,9 @@ from domain.bookings import Bookings
 from domain.curation import Curation
 from domain.feed import Feed
 from domain.guests import Guests
-from domain.reads import OwnedReads, Reads
+from domain.reads import Board, OwnedReads, Reads
 from domain.reservations import Reservations
+from domain.single_flight import SingleFlight
 from domain.timetable import Timetable
 from domain.viewer import Viewer
 from schema.loaders import Loaders
@@ -45,6 +46,8 @@ class Services:
     bookings: Bookings
     refusals: Counter[str] = field(default_factory=Counter)
     """How many refusals were told, by code."""
+    boards: SingleFlight[Board] = field(default_factory=SingleFlight)
+    """The boards that watchers are being shown, read once for all who come at once."""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ from uuid import UUID
 import pytest
 
 import db.feed
+import db.reads
 from domain.access import Role
 from domain.holding import Seats
+from domain.reads import Board
 from domain.reservations import OnReservation
 from domain.reserving import Reserve
 from domain.timetable import BlockSeats
@@ -118,6 +122,28 @@ async def test_a_watcher_gets_the_whole_map_and_then_each_change(world: World) -
         assert delta["changed"][0]["heldUntil"] is not None
         assert (delta["version"], delta["scheduleId"]) == (1, departure.id)
         assert delta["counts"] == {"total": 8, "available": 7, "held": 1, "booked": 0, "blocked": 0}
+
+
+async def test_thirty_who_come_at_once_are_shown_one_reading_of_the_map(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    departure, readings = await world.departure(seats=8), list[UUID]()
+    board = db.reads.Reads.board
+
+    async def noted(reads: db.reads.Reads, schedule_id: UUID) -> Board:
+        readings.append(schedule_id)
+        return await board(reads, schedule_id)
+
+    monkeypatch.setattr(db.reads.Reads, "board", noted)
+    await hold(world, departure, "A1", viewer=departure.staff)
+    async with AsyncExitStack() as stack:
+        watches = [
+            await stack.enter_async_context(world.watching(SEATS, viewer, **of_schedule(departure)))
+            for viewer in [departure.staff, *[None] * 29]
+        ]
+        shown = await asyncio.gather(*(watch.next() for watch in watches))
+    assert {message["schedules"][0]["seatString"] for message in shown} == {"HAAAAAAA"}
+    assert 1 <= len(readings) <= 5
 
 
 async def test_a_slow_reader_gets_the_newest_state_of_each_seat(world: World) -> None:
