@@ -5,8 +5,9 @@ nothing of a person), counters under keyed hashes.
 
 Hot statements meet a row or two. So what is cheap is asked of each row, and only what looks into another table is a
 sub-select, which is evaluated once a statement, and not before a row depends on it: each one costs a statement some
-microseconds, whether it is evaluated or not. In which organizations the caller has a role, the functions ``managed``
-and ``providing`` say, for the same reason: their plans are made once a connection.
+microseconds, whether it is evaluated or not. For the same reason functions look into the other tables: their plans are
+made once a connection, and not part of each statement's. ``managed`` and ``providing`` say in which organizations the
+caller has a role, ``provided`` behind which resources they stand.
 """
 
 from __future__ import annotations
@@ -18,10 +19,8 @@ from sqlalchemy import DDL, MetaData, event
 _SYSTEM = "current_setting('holdfast.caller', true) = 'system'"
 _OWN = "ANY (nullif(nullif(current_setting('holdfast.caller', true), ''), 'system')::uuid[])"
 _MANAGED = "organization_id = ANY ((SELECT managed())::uuid[])"
+_THEIRS = "ANY ((SELECT provided())::uuid[])"
 _PROVIDING = "organization_id = ANY ((SELECT providing())::uuid[])"
-_ON_THEIR_RESOURCE = f"""EXISTS (SELECT FROM schedule JOIN resource ON resource.id = schedule.resource_id
-  WHERE schedule.id = booking.schedule_id AND resource.provider_id = {_OWN})"""
-_OF_THEIR_RESOURCE = f"resource_id = ANY (ARRAY(SELECT id FROM resource WHERE provider_id = {_OWN}))"
 _CLAIMED = "encode(scope, 'hex') = ANY (string_to_array(current_setting('holdfast.scopes', true), ','))"
 
 _ROLES = """
@@ -30,9 +29,23 @@ BEGIN
   RETURN ARRAY(SELECT organization_id FROM membership WHERE account_id = {own} AND role IN ({roles}));
 END $$
 """
+_PROVIDED = f"""
+CREATE FUNCTION provided() RETURNS uuid[] LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN ARRAY(SELECT id FROM resource WHERE provider_id = {_OWN});
+END $$
+"""
+_RESOURCE = """
+CREATE FUNCTION resource_of(schedule uuid, OUT id uuid) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  SELECT s.resource_id INTO resource_of.id FROM schedule s WHERE s.id = schedule;
+END $$
+"""
 FUNCTIONS = (
     _ROLES.format(name="managed", own=_OWN, roles="'STAFF', 'ADMIN'"),
     _ROLES.format(name="providing", own=_OWN, roles="'PROVIDER'"),
+    _PROVIDED,
+    _RESOURCE,
 )
 
 POLICIES: Mapping[str, Sequence[str]] = {
@@ -51,11 +64,11 @@ POLICIES: Mapping[str, Sequence[str]] = {
     ),
     "booking": (
         f"caller FOR ALL USING ({_SYSTEM} OR account_id = {_OWN} OR reservation_id = {_OWN} OR {_MANAGED})",
-        f"provider FOR SELECT USING ({_PROVIDING} AND {_ON_THEIR_RESOURCE})",
+        f"provider FOR SELECT USING ({_PROVIDING} AND resource_of(schedule_id) = {_THEIRS})",
     ),
     "event": (
         f"author FOR INSERT WITH CHECK (actor_id IS NULL OR actor_id = {_OWN})",
-        f"provider FOR SELECT USING ({_PROVIDING} AND {_OF_THEIR_RESOURCE})",
+        f"provider FOR SELECT USING ({_PROVIDING} AND resource_id = {_THEIRS})",
         f"reader FOR SELECT USING (account_id = {_OWN} OR {_MANAGED})",
         f"system FOR ALL USING ({_SYSTEM})",
     ),
