@@ -25,7 +25,7 @@ class Scale:
     seconds: float = 3.0
     warm_up: float = 1.5
     watchers: tuple[int, ...] = (1_000, 5_000)
-    changes: int = 30
+    changes: int = 20
     idle: int = 2_000
     starts: int = 5
     repetitions: int = 12
