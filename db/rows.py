@@ -87,11 +87,9 @@ def allocations(row: Any) -> Sequence[Allocation]:
     """The five parallel arrays seats, states, untils, reservations and bookings."""
     if row["seats"] is None:
         return ()
-    columns = (row["seats"], row["states"], row["untils"], row["reservations"], row["bookings"])
-    return [
-        Allocation(seat, SEAT_STATUSES[status], until, reservation_id, booking_id)
-        for seat, status, until, reservation_id, booking_id in zip(*columns, strict=True)
-    ]
+    states = map(SEAT_STATUSES.__getitem__, row["states"])
+    columns = (row["seats"], states, row["untils"], row["reservations"], row["bookings"])
+    return list(map(Allocation._make, zip(*columns, strict=True)))
 
 
 def allocation(row: Any) -> Allocation:

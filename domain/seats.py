@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from itertools import islice
+from typing import NamedTuple
 from uuid import UUID
 
 from domain.errors import InvalidInput
@@ -67,8 +68,7 @@ class SeatLayout:
         return len(self.seats)
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
+class Allocation(NamedTuple):
     """A seat (by index) of one schedule that is not free, and for whom. ``held_until`` (UTC) is a hold's.
 
     A hold that has run out is no allocation: whoever reads them leaves it out, by the database's clock.

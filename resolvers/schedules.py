@@ -24,6 +24,8 @@ from schema.types.schedules import (
     ScheduleSearch,
 )
 
+OF_SEATS = {"seats", "seatString", "counts", "status"}
+"""Fields for which what is not free must be known: it is read with the schedule, in the same moment."""
 SCHEDULES = Keyset("schedules", (datetime, UUID))
 
 
@@ -44,6 +46,10 @@ async def schedules(
 async def schedule(info: Info, id: ID) -> Schedule | None:
     """One schedule."""
     known = known_id(id, "Schedule")
+    if known and not OF_SEATS.isdisjoint(selected(info)):
+        board = await info.context.reads.board(known)
+        seats = [(one, board.taken[one.id]) for one in board.schedules]
+        return next((Schedule.of(one, taken, board.now) for one, taken in seats), None)
     found = await info.context.load.schedule.load(known) if known else None
     return Schedule.of(found) if found else None
 
