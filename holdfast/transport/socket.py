@@ -150,9 +150,9 @@ class Socket:
         "_started",
         "_tasks",
         "_tenure",
-        "_write",
         "exchange",
         "reader",
+        "write",
     )
 
     def __init__(
@@ -166,7 +166,8 @@ class Socket:
         self._send = send
         self._abort = abort_of(scope)
         door = scope.get("extensions", {}).get("holdfast.transport", {})
-        self._write: Callable[[bytes], bool] | None = door.get("write")
+        self.write: Callable[[bytes], bool] | None = door.get("write")
+        """Hands the connection a frame; False where it takes none now. Only our own server has that door."""
         self._drained: Callable[[], Coroutine[Any, Any, None]] | None = door.get("drained")
         self.reader: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
         self._deadline: asyncio.TimerHandle | None = None
@@ -177,15 +178,6 @@ class Socket:
         self._started = self._second = self._messages = 0
         self._closing: Closing | None = None
         self._leaving = False
-
-    @property
-    def takes_frames(self) -> bool:
-        """Whether ``write`` leads to the connection: only our own server has that door."""
-        return self._write is not None
-
-    def write(self, frame: bytes) -> bool:
-        """Hand the connection a frame; False where it takes none now."""
-        return self._write is not None and self._write(frame)
 
     async def writable(self) -> None:
         """Wait until the connection takes frames; one that takes none for too long is dropped."""

@@ -28,6 +28,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     _second = 0
     _frames = 0
+    _congested = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -71,10 +72,20 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def write(self, frame: bytes) -> bool:
         """Hand a whole frame, past ASGI, to the connection; False where it takes none now, or never again."""
-        if not self.writable.is_set() or self.close_sent or self.transport.is_closing():
+        if self._congested or self.close_sent or self.transport.is_closing():
             return False
         self.transport.write(frame)
         return True
+
+    def pause_writing(self) -> None:
+        """Note that the peer takes too little."""
+        super().pause_writing()
+        self._congested = True
+
+    def resume_writing(self) -> None:
+        """Note that it has caught up."""
+        super().resume_writing()
+        self._congested = False
 
     def handle_cont(self, event: Frame) -> None:
         """Take another frame of a message."""
