@@ -25,6 +25,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from math import isfinite
 from typing import Any, NewType, TypeVar
 from urllib.parse import urlsplit
@@ -79,6 +80,7 @@ def _read_instant(text: str) -> datetime:
     )
 
 
+@lru_cache(maxsize=8_192)  # the starts and ends of what is searched for are the same again and again
 def _write_instant(value: datetime) -> str:
     if value.tzinfo is None:
         raise ValueError("A DateTime needs an offset.")
@@ -93,6 +95,7 @@ def _read_local(text: str) -> datetime:
     return _in_range(datetime.fromisoformat(text))
 
 
+@lru_cache(maxsize=8_192)
 def _write_local(value: datetime) -> str:
     if value.tzinfo is not None:
         raise ValueError("A LocalDateTime has no offset.")
