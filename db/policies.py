@@ -6,8 +6,9 @@ nothing of a person), counters under keyed hashes.
 Hot statements meet a row or two. So what is cheap is asked of each row, and only what looks into another table is a
 sub-select, which is evaluated once a statement, and not before a row depends on it: each one costs a statement some
 microseconds, whether it is evaluated or not. For the same reason functions look into the other tables: their plans are
-made once a connection, and not part of each statement's. ``managed`` and ``providing`` say in which organizations the
-caller has a role, ``provided`` behind which resources they stand.
+made once a connection, and not part of each statement's. Of several policies PostgreSQL asks the last one first: what
+is dear stands at the end of one. ``managed`` and ``providing`` say in which organizations the caller has a role,
+``provided`` behind which resources they stand, ``provides`` whether they stand behind what was sold.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ _THEIRS = "ANY ((SELECT provided())::uuid[])"
 _PROVIDING = "organization_id = ANY ((SELECT providing())::uuid[])"
 _CLAIMED = "encode(scope, 'hex') = ANY (string_to_array(current_setting('holdfast.scopes', true), ','))"
 
+_SOLD = f"{_SYSTEM} OR account_id = {_OWN} OR reservation_id = {_OWN} OR {_MANAGED}"
+_TOLD = f"{_SYSTEM} OR account_id = {_OWN} OR {_MANAGED} OR {_PROVIDING} AND resource_id = {_THEIRS}"
+
 _ROLES = """
 CREATE FUNCTION {name}() RETURNS uuid[] LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -35,17 +39,18 @@ BEGIN
   RETURN ARRAY(SELECT id FROM resource WHERE provider_id = {_OWN});
 END $$
 """
-_RESOURCE = """
-CREATE FUNCTION resource_of(schedule uuid, OUT id uuid) LANGUAGE plpgsql STABLE AS $$
+_PROVIDES = f"""
+CREATE FUNCTION provides(organization uuid, sold uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  SELECT s.resource_id INTO resource_of.id FROM schedule s WHERE s.id = schedule;
+  RETURN organization = ANY (providing()) AND EXISTS (
+    SELECT FROM schedule s JOIN resource r ON r.id = s.resource_id WHERE s.id = sold AND r.provider_id = {_OWN});
 END $$
 """
 FUNCTIONS = (
     _ROLES.format(name="managed", own=_OWN, roles="'STAFF', 'ADMIN'"),
     _ROLES.format(name="providing", own=_OWN, roles="'PROVIDER'"),
     _PROVIDED,
-    _RESOURCE,
+    _PROVIDES,
 )
 
 POLICIES: Mapping[str, Sequence[str]] = {
@@ -63,14 +68,15 @@ POLICIES: Mapping[str, Sequence[str]] = {
         "guest FOR INSERT WITH CHECK (account_id IS NULL)",
     ),
     "booking": (
-        f"caller FOR ALL USING ({_SYSTEM} OR account_id = {_OWN} OR reservation_id = {_OWN} OR {_MANAGED})",
-        f"provider FOR SELECT USING ({_PROVIDING} AND resource_of(schedule_id) = {_THEIRS})",
+        f"caller FOR SELECT USING ({_SOLD} OR provides(organization_id, schedule_id))",
+        f"buyer FOR INSERT WITH CHECK ({_SOLD})",
+        f"changer FOR UPDATE USING ({_SOLD})",
     ),
     "event": (
         f"author FOR INSERT WITH CHECK (actor_id IS NULL OR actor_id = {_OWN})",
-        f"provider FOR SELECT USING ({_PROVIDING} AND resource_id = {_THEIRS})",
-        f"reader FOR SELECT USING (account_id = {_OWN} OR {_MANAGED})",
-        f"system FOR ALL USING ({_SYSTEM})",
+        f"reader FOR SELECT USING ({_TOLD})",
+        f"restorer FOR UPDATE USING ({_SYSTEM})",
+        f"trimmer FOR DELETE USING ({_SYSTEM})",
     ),
     "idempotency_key": (f"caller FOR ALL USING ({_SYSTEM} OR {_CLAIMED})",),
 }

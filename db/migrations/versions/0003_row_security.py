@@ -49,6 +49,8 @@ OWN = "ANY (nullif(nullif(current_setting('holdfast.caller', true), ''), 'system
 MANAGED = "organization_id = ANY ((SELECT managed())::uuid[])"
 PROVIDING = "organization_id = ANY ((SELECT providing())::uuid[])"
 THEIRS = "ANY ((SELECT provided())::uuid[])"
+SOLD = f"{SYSTEM} OR account_id = {OWN} OR reservation_id = {OWN} OR {MANAGED}"
+TOLD = f"{SYSTEM} OR account_id = {OWN} OR {MANAGED} OR {PROVIDING} AND resource_id = {THEIRS}"
 CLAIMED = "encode(scope, 'hex') = ANY (string_to_array(current_setting('holdfast.scopes', true), ','))"
 
 # Other tables are looked into by plans that are made once a connection; in a policy they would cost each statement.
@@ -65,10 +67,11 @@ BEGIN
   RETURN ARRAY(SELECT id FROM resource WHERE provider_id = {OWN});
 END $$
 """
-RESOURCE = """
-CREATE FUNCTION resource_of(schedule uuid, OUT id uuid) LANGUAGE plpgsql STABLE AS $$
+PROVIDES = f"""
+CREATE FUNCTION provides(organization uuid, sold uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  SELECT s.resource_id INTO resource_of.id FROM schedule s WHERE s.id = schedule;
+  RETURN organization = ANY (providing()) AND EXISTS (
+    SELECT FROM schedule s JOIN resource r ON r.id = s.resource_id WHERE s.id = sold AND r.provider_id = {OWN});
 END $$
 """
 
@@ -81,13 +84,13 @@ POLICIES = (
      "USING (EXISTS (SELECT FROM session WHERE session.id = refresh_token.session_id))"),
     ("reservation", "caller", "ALL", f"USING ({SYSTEM} OR account_id = {OWN} OR id = {OWN} OR {MANAGED})"),
     ("reservation", "guest", "INSERT", "WITH CHECK (account_id IS NULL)"),
-    ("booking", "caller", "ALL",
-     f"USING ({SYSTEM} OR account_id = {OWN} OR reservation_id = {OWN} OR {MANAGED})"),
-    ("booking", "provider", "SELECT", f"USING ({PROVIDING} AND resource_of(schedule_id) = {THEIRS})"),
+    ("booking", "caller", "SELECT", f"USING ({SOLD} OR provides(organization_id, schedule_id))"),
+    ("booking", "buyer", "INSERT", f"WITH CHECK ({SOLD})"),
+    ("booking", "changer", "UPDATE", f"USING ({SOLD})"),
     ("event", "author", "INSERT", f"WITH CHECK (actor_id IS NULL OR actor_id = {OWN})"),
-    ("event", "provider", "SELECT", f"USING ({PROVIDING} AND resource_id = {THEIRS})"),
-    ("event", "reader", "SELECT", f"USING (account_id = {OWN} OR {MANAGED})"),
-    ("event", "system", "ALL", f"USING ({SYSTEM})"),
+    ("event", "reader", "SELECT", f"USING ({TOLD})"),
+    ("event", "restorer", "UPDATE", f"USING ({SYSTEM})"),
+    ("event", "trimmer", "DELETE", f"USING ({SYSTEM})"),
     ("idempotency_key", "caller", "ALL", f"USING ({SYSTEM} OR {CLAIMED})"),
 )  # fmt: skip
 
@@ -141,7 +144,7 @@ def upgrade() -> None:
     op.execute(ROLES.format(name="managed", own=OWN, roles="'STAFF', 'ADMIN'"))
     op.execute(ROLES.format(name="providing", own=OWN, roles="'PROVIDER'"))
     op.execute(PROVIDED)
-    op.execute(RESOURCE)
+    op.execute(PROVIDES)
     for table in dict.fromkeys(table for table, *_ in POLICIES):
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
