@@ -142,8 +142,10 @@ class Plan:
         judged = _class_of(type_) if type_.is_type_of else None
 
         async def finish(objects: Column, execution: Execution[Any]) -> Column:
+            if not objects:
+                return []
             kinds = kinds_of(objects)
-            if judged is not None and kinds and kinds != {judged}:
+            if judged is not None and kinds != {judged}:
                 raise Unusual
             return rows(objects, [await column(objects, execution) for column in columns])
 

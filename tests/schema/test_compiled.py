@@ -121,6 +121,12 @@ async def test_a_batch_is_asked_once_for_all_objects_of_a_place(plans: Plans | N
     assert context.asked == [("label", 3), ("friend", 3)]
 
 
+async def test_nothing_is_asked_of_a_batch_for_an_empty_list() -> None:
+    context = Context()
+    await run("{ page { nodes { friend { id } } } }", Root([]), plans=Plans(), context=context)
+    assert context.asked == []
+
+
 async def test_a_mutation_runs_once_whatever_goes_wrong_below_it() -> None:
     document = "mutation { change { ... on Thing { fails uneven cannotBeNull } } }"
     context, root = Context(), things(7, 0)
