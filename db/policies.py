@@ -92,4 +92,5 @@ def declare(metadata: MetaData) -> None:
             *(f"CREATE POLICY {policy.replace(' FOR', f' ON {table} FOR', 1)}" for policy in policies),
         ]
     for statement in statements:
-        event.listen(metadata, "after_create", DDL(statement.replace("%", "%%")))
+        ddl = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+        event.listen(metadata, "after_create", ddl)
