@@ -180,8 +180,9 @@ DEEP = {
 }
 
 
-NOT_OURS = ("FROM event WHERE (xid, id) > ", "typeinfo_tree", "current_setting('jit')")
-"""The feed looks at the log whenever it likes, and asyncpg asks each new connection for the types it meets."""
+NOT_OURS = ("FROM event WHERE (xid, id) > ", "typeinfo_tree", "current_setting('jit')", "BEGIN", "COMMIT")
+"""The feed looks at the log whenever it likes, and asyncpg asks each new connection for the types it meets; who asks
+is told to the database around what has an owner."""
 
 
 async def counted(world: World) -> list[str]:
