@@ -153,9 +153,7 @@ async def test_a_hold_lasts_a_quarter_of_an_hour_unless_the_offering_says_otherw
 async def test_a_hold_ends_when_the_schedule_starts_also_when_extended(world: World) -> None:
     departure = await departing(world, timedelta(minutes=5))
     held = await reserved(world, departure, "A1")
-    start = await world.tables.fetchval(
-        "SELECT starts_at FROM schedule WHERE id = $1", departure.schedule_id
-    )
+    start = await world.tables.fetchval("SELECT starts_at FROM schedule WHERE id = $1", departure.schedule_id)
     assert instant(held["expiresAt"]) == start
     extended = await world.data(EXTEND, input={"id": held["id"], "token": held["token"]})
     assert instant(extended["expiresAt"]) == start
