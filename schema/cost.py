@@ -86,8 +86,8 @@ class Cost:
         value = variables.get(name)
         if isinstance(value, list):
             return len(value)
-        if isinstance(value, int):
-            return max(0, min(value, MOST))
+        if isinstance(value, int | float):  # 100.0 is an Int, too (GraphQL, 3.5.1)
+            return int(max(0, min(value, MOST)))
         return self.defaults.get(name, MOST)
 
 
@@ -118,8 +118,9 @@ class _Estimate:
     ) -> Polynomial:
         """What a value of that type costs; ``page`` is how many members its lists have, where that was asked for."""
         groups: dict[GraphQLNamedType, dict[str, list[FieldNode]]] = {}
+        spread: set[str] = set()
         for selected in sets:
-            self._collect(parent, selected, groups)
+            self._collect(parent, selected, groups, spread)
         shared: Polynomial = {}
         dearest: Polynomial = {}
         for type_, fields in groups.items():
@@ -137,17 +138,23 @@ class _Estimate:
         type_: GraphQLNamedType,
         selected: SelectionSetNode,
         groups: dict[GraphQLNamedType, dict[str, list[FieldNode]]],
+        spread: set[str],
     ) -> None:
+        """Sort fields by type and name; a fragment counts once, or twenty could stand for a million fields."""
         for node in selected.selections:
             if isinstance(node, FieldNode):
                 name = (node.alias or node.name).value
                 groups.setdefault(type_, {}).setdefault(name, []).append(node)
                 continue
+            if isinstance(node, FragmentSpreadNode):
+                if node.name.value in spread:
+                    continue
+                spread.add(node.name.value)
             fragment = self.fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else node
             assert isinstance(fragment, FragmentDefinitionNode | InlineFragmentNode)  # noqa: S101
             condition = fragment.type_condition
             narrowed = self.schema.get_type(condition.name.value) if condition else type_
-            self._collect(narrowed or type_, fragment.selection_set, groups)
+            self._collect(narrowed or type_, fragment.selection_set, groups, spread)
 
     def _field(
         self, parent: GraphQLNamedType, nodes: Sequence[FieldNode], page: Polynomial | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import timeit
 from typing import Any
 
@@ -65,6 +66,8 @@ def test_a_cost_counts_what_may_be_told(document: str, expected: int) -> None:
         ({"n": 0}, 0),
         ({"n": -1}, 0),
         ({"n": 10**9}, 100),
+        ({"n": 100.0}, 100),
+        ({"n": 1e300}, 100),
         ({}, 20),
         (None, 20),
         ({"n": "x"}, 20),
@@ -78,6 +81,13 @@ def test_a_cost_counts_with_the_variables_there_are(variables: dict[str, Any] | 
 def test_ids_in_a_variable_count_one_by_one() -> None:
     assert price("query($ids: [ID!]!){nodes(ids: $ids){id}}", {"ids": ["a", "b"]}) == 11 + 2 * 2
     assert price("query($ids: [ID!]!){nodes(ids: $ids){id}}", {}) == 11 + 100 * 2
+
+
+def test_a_fragment_that_would_be_there_a_million_times_is_priced_once() -> None:
+    doubled = " ".join(f"fragment F{n} on Query{{...F{n + 1} ...F{n + 1}}}" for n in range(20))
+    begun = time.process_time()
+    assert price("{...F0} " + doubled + " fragment F20 on Query{server{version}}") == 11 + 1
+    assert time.process_time() - begun < 0.2
 
 
 def test_pages_within_pages_multiply() -> None:
