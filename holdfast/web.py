@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from holdfast.graphiql import graphiql
@@ -30,6 +29,11 @@ from schema.executor import Executor
 from schema.root import schema
 
 KEYS_CACHED = "public, max-age=300"
+GUARDS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +99,8 @@ def make_web(app: App, siblings: Siblings | None = None) -> Web:
         Route("/metrics", Scrape(settings, metrics, siblings).answer),
         Route("/.well-known/jwks.json", keys),
         *(page.routes() if page else ()),
-        *transport.routes(),
     ]
-    middleware = [Middleware(SecurityHeaders)]
-    if settings.allowed_origins:
-        middleware.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.allowed_origins,
-                allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "content-type", "x-request-id"],
-                expose_headers=["x-request-id"],
-                max_age=600,
-            )
-        )
-    asgi: ASGIApp = Doors(transport.socket, Starlette(routes=routes, middleware=middleware))
+    asgi = front(transport, routes, settings.allowed_origins)
     if watch.tracing is not None:
         asgi = watch.tracing.around(asgi)
     return Web(asgi, transport, health, metrics, watch)
@@ -128,17 +119,36 @@ def _document_limits(settings: Settings) -> DocumentLimits:
     )
 
 
-class Doors:
-    """Sockets of ``/graphql`` go straight in: all layers between are for HTTP, and would keep a frame a socket each."""
+def front(transport: Transport, others: Sequence[BaseRoute], allowed_origins: Sequence[str]) -> ASGIApp:
+    """All of the application: ``/graphql``, and beside it ``others``."""
+    http: ASGIApp = Doors("http", transport.http, Starlette(routes=[*others, *transport.routes()]))
+    if allowed_origins:
+        http = CORSMiddleware(
+            http,
+            allow_origins=allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-request-id"],
+            expose_headers=["x-request-id"],
+            max_age=600,
+        )
+    return Doors("websocket", transport.socket, SecurityHeaders(http))
 
-    def __init__(self, sockets: ASGIApp, others: ASGIApp) -> None:
-        self._sockets = sockets
+
+class Doors:
+    """What is for ``/graphql`` by one protocol goes straight in.
+
+    A layer between would keep a frame a socket; a router and its guards cost a request what it costs to read it.
+    """
+
+    def __init__(self, protocol: str, graphql: ASGIApp, others: ASGIApp) -> None:
+        self._protocol = protocol
+        self._graphql = graphql
         self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application."""
-        socket = scope["type"] == "websocket" and scope["path"] == "/graphql"
-        await (self._sockets if socket else self._others)(scope, receive, send)
+        ours = scope["type"] == self._protocol and scope["path"] == "/graphql"
+        await (self._graphql if ours else self._others)(scope, receive, send)
 
 
 class SecurityHeaders:
@@ -155,10 +165,9 @@ class SecurityHeaders:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.setdefault("x-content-type-options", "nosniff")
-                headers.setdefault("referrer-policy", "no-referrer")
-                headers.setdefault("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
+                headers = message["headers"]
+                own = {name for name, _ in headers}
+                message["headers"] = [*headers, *(header for header in GUARDS if header[0] not in own)]
             await send(message)
 
         await self._app(scope, receive, send_guarded)

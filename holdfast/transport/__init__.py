@@ -67,6 +67,11 @@ class Transport:
         self._sockets = SocketEndpoint(self._exchange, allowed_origins)
 
     @property
+    def http(self) -> ASGIApp:
+        """What serves the requests of ``/graphql``."""
+        return self._http
+
+    @property
     def socket(self) -> ASGIApp:
         """What serves the sockets of ``/graphql``."""
         return self._sockets

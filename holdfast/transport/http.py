@@ -7,14 +7,14 @@ application/json gets 200 with the same body, unless the request was no GraphQL 
 A POST must be application/json: no page elsewhere can make a browser send that without asking first (CSRF). A
 GET runs queries alone, and nothing that a browser sends on its own says who asks, so it needs no more.
 
-A query whose client goes away is cancelled; a mutation runs to its end.
+A query whose client goes away is soon cancelled; a mutation runs to its end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
@@ -60,6 +60,51 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Call:
+    """One request on its way, before anybody knows what it asks for; of a header sent twice, the first counts."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    headers: Mapping[str, str]
+    request_id: str
+    accept: Accepted
+
+    @classmethod
+    def of(cls, scope: Scope, receive: Receive, send: Send) -> Call:
+        """A request as ASGI tells it."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"][::-1]}
+        return cls(scope, receive, send, headers, request_id_of(headers), accepted(headers.get("accept")))
+
+    @property
+    def method(self) -> str:
+        """As it was sent: "GET", "POST" ..."""
+        method: str = self.scope["method"]
+        return method
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises Malformed when it is longer than ``limit``, if possible before reading it."""
+        if int(self.headers.get("content-length", "0")) > limit:
+            raise _too_large(limit)
+        body = bytearray()
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            if len(body) > limit:
+                raise _too_large(limit)
+            more = message.get("more_body", False)
+        return bytes(body)
+
+    async def left(self) -> None:
+        """Wait until the client is gone; all of the body has been taken."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+
 class HttpEndpoint:
     """The ASGI application behind ``/graphql``; ``page`` is shown to a browser that asks for HTML."""
 
@@ -71,32 +116,30 @@ class HttpEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request = Request(scope, receive)
-        request_id = request_id_of(request.headers)
+        call = Call.of(scope, receive, send)
         clear_contextvars()
-        bind_contextvars(request_id=request_id)
-        accept = accepted(request.headers.get("accept"))
+        bind_contextvars(request_id=call.request_id)
         try:
-            if self._page is not None and request.method == "GET" and accept.page_preferred:
-                await (await self._page(request))(scope, receive, send)
+            if self._page is not None and call.accept.page_preferred and call.method == "GET":
+                await (await self._page(Request(scope, receive)))(scope, receive, send)
                 return
-            answer = await self._answer(request, request_id, accept, send)
+            answer = await self._answer(call)
         except ClientDisconnect:
             return
         except Exception as error:
             if isinstance(error, Malformed):
                 self._ports.refused[error.code] += 1
-            answer = _refused(error, request_id, accept.single or JSON)
+            answer = _refused(error, call.request_id, call.accept.single or JSON)
         if answer is not None:
             with suppress(ClientDisconnect):
-                await _respond(send, answer, request_id)
+                await _respond(send, answer, call.request_id)
 
-    async def _answer(self, request: Request, request_id: str, accept: Accepted, send: Send) -> Answer | None:
+    async def _answer(self, call: Call) -> Answer | None:
         viewer = await self._ports.identify(
-            request.headers.get("authorization"), address_of(request.scope), request_id
+            call.headers.get("authorization"), address_of(call.scope), call.request_id
         )
         self._ports.admit(viewer)
-        parameters = await self._parameters(request)
+        parameters, accept = await self._parameters(call), call.accept
         if accept.single is None and not accept.stream:
             message = f"Answers are {GRAPHQL_RESPONSE}, {JSON} or {EVENT_STREAM}."
             raise Malformed(message, 406, "NOT_ACCEPTABLE")
@@ -104,40 +147,32 @@ class HttpEndpoint:
             prepared = self._ports.prepare(parameters, viewer)
         except DocumentRejected as rejected:
             if accept.single is None:
-                await self._streams.refuse(rejected.errors, request_id, send)
+                await self._streams.refuse(rejected.errors, call.request_id, call.send)
                 return None
             return _not_run(rejected.errors, accept.single)
-        _refuse_unsafe_get(request.method, prepared)
+        _refuse_unsafe_get(call.method, prepared)
         if accept.single is None or accept.stream_preferred or prepared.kind is OperationType.SUBSCRIPTION:
             if not accept.stream:
                 message = "A subscription needs Accept: text/event-stream, or a graphql-transport-ws socket."
                 raise Malformed(message, 406, "NOT_ACCEPTABLE")
-            await self._streams.serve(prepared, parameters, viewer, request.scope, request.receive, send)
+            await self._streams.serve(prepared, parameters, viewer, call.scope, call.receive, call.send)
             return None
         if prepared.kind is OperationType.MUTATION:
-            return await self._mutate(prepared, parameters, viewer, accept.single, send)
-        return _told(await self._query(prepared, parameters, viewer, request), prepared, accept.single)
+            return await self._mutate(prepared, parameters, viewer, accept.single, call.send)
+        result = await self._ports.run_query(prepared, parameters.variables, viewer, call.left)
+        return _told(result, prepared, accept.single)
 
-    async def _parameters(self, request: Request) -> Parameters:
-        if request.method == "GET":
-            return _parameters_of_url(request.scope["query_string"], self._ports.limits.json_depth)
-        if request.method != "POST":
+    async def _parameters(self, call: Call) -> Parameters:
+        if call.method == "GET":
+            return _parameters_of_url(call.scope["query_string"], self._ports.limits.json_depth)
+        if call.method != "POST":
             message = "Send a POST, or a GET for a query."
             raise Malformed(message, 405, "METHOD_NOT_ALLOWED", allow="GET, POST")
-        if not is_json(request.headers.get("content-type")):
+        if not is_json(call.headers.get("content-type")):
             message = "The body must be application/json in UTF-8."
             raise Malformed(message, 415, "UNSUPPORTED_MEDIA_TYPE")
-        body = await _body(request, self._ports.limits.body)
+        body = await call.body(self._ports.limits.body)
         return Parameters.of(decode(body, self._ports.limits.json_depth))
-
-    async def _query(
-        self, prepared: Prepared, parameters: Parameters, viewer: Viewer, request: Request
-    ) -> Result:
-        leaving = asyncio.create_task(_disconnected(request))
-        try:
-            return await self._ports.run_query(prepared, parameters.variables, viewer, leaving)
-        finally:
-            leaving.cancel()
 
     async def _mutate(
         self, prepared: Prepared, parameters: Parameters, viewer: Viewer, media: str, send: Send
@@ -186,14 +221,17 @@ def _not_run(errors: list[WireError], media: str) -> Answer:
 async def _respond(send: Send, answer: Answer, request_id: str) -> None:
     body = encode(answer.result, request_id)
     headers = [
-        (b"content-type", f"{answer.media}; charset=utf-8".encode()),
-        (b"content-length", str(len(body)).encode()),
+        (b"content-type", b"%b; charset=utf-8" % answer.media.encode()),
+        (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
         (b"x-request-id", request_id.encode()),
         *((name.encode(), value.encode()) for name, value in answer.headers.items()),
     ]
-    await deliver(send, {"type": "http.response.start", "status": answer.status, "headers": headers})
-    await deliver(send, {"type": "http.response.body", "body": body})
+    await deliver(
+        send,
+        {"type": "http.response.start", "status": answer.status, "headers": headers},
+        {"type": "http.response.body", "body": body},
+    )
 
 
 def _refuse_unsafe_get(method: str, prepared: Prepared) -> None:
@@ -225,21 +263,6 @@ def _parameters_of_url(query_string: bytes, depth: int) -> Parameters:
     return Parameters.of(given)
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises Malformed when it is longer than ``limit``, if possible before reading it."""
-    too_large = Malformed(
-        f"The body is longer than {limit} bytes.", 413, "PAYLOAD_TOO_LARGE", connection="close"
-    )
-    if int(request.headers.get("content-length", "0")) > limit:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
-    return bytes(body)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def _too_large(limit: int) -> Malformed:
+    message = f"The body is longer than {limit} bytes."
+    return Malformed(message, 413, "PAYLOAD_TOO_LARGE", connection="close")

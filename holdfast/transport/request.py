@@ -6,21 +6,22 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from random import getrandbits
 from typing import Any, Protocol
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 from graphql import OperationType
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
 
 from domain.errors import Denial, RateLimited, TimedOut, Unauthenticated
 from domain.rates import Rates
 from domain.viewer import Viewer
+from holdfast.transport.ending import Ending
+from holdfast.transport.patience import Patience
 from holdfast.transport.trusted import TrustedDocuments
 from schema.documents import DocumentRejected
 from schema.errors import WireError, denied, internal
@@ -29,6 +30,9 @@ from schema.sharing import Shared
 
 MOST_COMMAS = 10_000
 """In one JSON text: there are at most as many values, and to check one as an argument takes some microseconds."""
+
+AT_ONCE = 0.2
+"""Seconds that a query may take before anybody looks whether its reader is still there."""
 
 _log = logging.getLogger(__name__)
 
@@ -134,6 +138,11 @@ class Ports:
     trusted: TrustedDocuments = field(default_factory=TrustedDocuments)
     refused: Counter[str] = field(default_factory=Counter)
     _mutations: set[asyncio.Task[Result]] = field(default_factory=set)
+    _at_once: Patience = field(default_factory=lambda: Patience(AT_ONCE))
+    _deadlines: Patience = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._deadlines = Patience(self.limits.operation)
 
     async def identify(self, authorization: str | None, address: str, request_id: str) -> Viewer:
         """Who asks. Raises a Denial; one who fails at it is counted by the address."""
@@ -188,25 +197,22 @@ class Ports:
             await asyncio.wait(self._mutations)
 
     async def run_query(
-        self, prepared: Prepared, variables: Variables, viewer: Viewer, *leaving: asyncio.Future[None]
+        self,
+        prepared: Prepared,
+        variables: Variables,
+        viewer: Viewer,
+        left: Callable[[], Awaitable[None]] | None = None,
     ) -> Result:
-        """The result of a query, which ends when this does.
+        """The result of a query, which runs in the caller's task and ends when that is cancelled.
 
-        Raises TimedOut, and ClientDisconnect when ``leaving`` is done before.
+        Raises TimedOut, and ClientDisconnect when ``left`` is done before: it is asked of what does not end at once.
         """
-        work = asyncio.create_task(self.executor.execute(prepared, variables, self.make_context(viewer)))
-        try:
-            either: set[asyncio.Future[Any]] = {work, *leaving}
-            await asyncio.wait(either, timeout=self.limits.operation, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                return work.result()
-        finally:
-            if work.cancel():
-                with suppress(asyncio.CancelledError):
-                    await work
-        if any(future.done() for future in leaving):
-            raise ClientDisconnect
-        raise self.timed_out(prepared)
+        ending = Ending()
+        running = self.executor.execute(prepared, variables, self.make_context(viewer))
+        if left is not None:
+            running = self._at_once.within(running, lambda: ending.after(left, ClientDisconnect()))
+        overdue = self._deadlines.within(running, lambda: ending.now(self.timed_out(prepared)))
+        return await ending.of(overdue)
 
     def timed_out(self, prepared: Prepared) -> TimedOut:
         """What a caller is told whose operation took too long."""
@@ -275,20 +281,21 @@ def encode(value: object, request_id: str) -> bytes:
         return orjson.dumps(broken)
 
 
-async def deliver(send: Send, message: Message) -> None:
+async def deliver(send: Send, *messages: Message) -> None:
     """Send to a client who may have left. Raises ClientDisconnect."""
     try:
-        await send(message)
+        for message in messages:
+            await send(message)
     except (OSError, RuntimeError):
         # uvloop raises RuntimeError when the connection closed in this turn; uvicorn hears of it in the next.
         await asyncio.sleep(0)
         raise ClientDisconnect from None
 
 
-def request_id_of(headers: Headers) -> str:
+def request_id_of(headers: Mapping[str, str]) -> str:
     """The caller's X-Request-Id if it is a plain token of at most 64 characters, or a new one."""
     given = headers.get("x-request-id")
-    return given if given is not None and _REQUEST_ID.fullmatch(given) else uuid4().hex
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else f"{getrandbits(128):032x}"
 
 
 def address_of(scope: Scope) -> str:
