@@ -17,6 +17,8 @@ Connection = asyncpg.pool.PoolConnectionProxy
 Pool = asyncpg.Pool
 
 SESSION = {
+    # Plans are kept for as long as a connection is: one made while a table was small would read all of it ever after.
+    "enable_seqscan": "off",
     "application_name": "holdfast",
     "timezone": "UTC",
     # Array parameters would be planned anew at each call.

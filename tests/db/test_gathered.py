@@ -255,6 +255,25 @@ async def test_a_run_takes_as_many_round_trips_for_thirty_as_for_one(
             assert ours == ["BEGIN;", "SELECT", "WITH", "WITH", "COMMIT"]
 
 
+async def test_what_was_planned_while_the_tables_were_empty_reads_none_of_them_whole(
+    data_dir: Path, database_url: str
+) -> None:
+    """Not even to see that a seat's reservation is there; a connection keeps its plans while the tables grow."""
+    async with new_world(data_dir, database_url, database_pool_min=1, database_pool_max=1) as world:
+        departure, viewer = await world.departure(), await world.person()
+
+        async def read_whole() -> dict[str, int]:
+            await world.app.pool.execute("SELECT pg_stat_force_next_flush()")
+            told = "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE seq_scan > 0"
+            return dict(await world.app.pool.fetch(told))
+
+        await alone(world, wish(world, departure, 1, viewer, "first"))
+        before = await read_whole()
+        wishes = [wish(world, departure, 1, viewer, f"{number}") for number in range(3)]
+        assert names(await together(world, *wishes)) == {"Reservation": 3}
+        assert await read_whole() == before
+
+
 @pytest.mark.parametrize("kind", ["schedules", "holders", "keys"])
 async def test_locks_are_taken_in_one_order_whatever_order_they_are_asked_for_in(
     world: World, kind: str
