@@ -47,14 +47,15 @@ class Cluster:
         return f"{self.dsn(database)}&{_SEEING}"
 
     def environment(self, database: str) -> dict[str, str]:
-        """The address of a database as libpq's variables; plans are made once, and nothing is hidden."""
+        """The address of a database as libpq's variables; plans are made once, for large tables; nothing is hidden."""
         url = urlsplit(self.dsn(database))
         return {
             "PGHOST": parse_qs(url.query)["host"][0],
             "PGUSER": unquote(url.username or ""),
             "PGPASSWORD": unquote(url.password or ""),
             "PGDATABASE": database,
-            "PGOPTIONS": f"-c {_SEEING} -c plan_cache_mode=force_generic_plan -c jit=off -c timezone=UTC",
+            "PGOPTIONS": f"-c {_SEEING} -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
+            " -c timezone=UTC",
         }
 
     def copy(self, name: str) -> str:

@@ -54,12 +54,13 @@ FROM schedule s WHERE s.id >= bench_id(6, 1999);
 
 INSERT INTO reservation (id, schedule_id, organization_id, account_id, holder, status, seats, total_amount,
   total_currency, ttl, created_at, expires_at)
-SELECT bench_id(7, n * 2 + kind), id, organization_id, bench_id(2, 3999), '\x00',
+SELECT bench_id(7, n * 2 + kind), id, organization_id, buyer, '\x75'::bytea || uuid_send(buyer),
   CASE kind WHEN 0 THEN 'ACTIVE' ELSE 'CONVERTED' END,
   (SELECT array_agg(i ORDER BY i)::smallint[] FROM generate_series(
      CASE kind WHEN 0 THEN 0 ELSE held END, CASE kind WHEN 0 THEN held ELSE held + booked END - 1) i),
   500, 'INR', '1 day', at, at + interval '1 day'
-FROM taken, (SELECT date_trunc('second', now()) + interval '0.125 s' AS at) clock, generate_series(0, 1) kind;
+FROM taken, (SELECT date_trunc('second', now()) + interval '0.125 s' AS at) clock, generate_series(0, 1) kind,
+  LATERAL bench_id(2, 3999 - n * 2 - kind) buyer;
 
 INSERT INTO booking (id, reference, schedule_id, organization_id, reservation_id, account_id, status, seats,
   total_amount, total_currency, created_at)
