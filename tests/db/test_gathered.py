@@ -265,7 +265,7 @@ async def test_what_was_planned_while_the_tables_were_empty_reads_none_of_them_w
         async def read_whole() -> dict[str, int]:
             await world.app.pool.execute("SELECT pg_stat_force_next_flush()")
             told = "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE seq_scan > 0"
-            return dict(await world.app.pool.fetch(told))
+            return {row["relname"]: row["seq_scan"] for row in await world.app.pool.fetch(told)}
 
         await alone(world, wish(world, departure, 1, viewer, "first"))
         before = await read_whole()
