@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import strawberry
 
-from schema.context import Info
+from schema.batches import batched
+from schema.context import Context, Info
 from schema.scalars import Cursor
 from schema.types.events import log_cursor
 
@@ -16,11 +18,16 @@ class ServerInfo:
     """What answers."""
 
     version: str
-    now: datetime
     automation_available: bool
     cursor: Cursor = strawberry.field(
         description="Where the log ends now: subscribe `events(after:)` from here to miss nothing."
     )
+
+    @batched
+    @staticmethod
+    async def now(servers: Sequence[ServerInfo], context: Context) -> list[datetime]:
+        """The clock by which times run out."""
+        return [await context.now()] * len(servers)
 
 
 async def server(info: Info) -> ServerInfo:
@@ -28,7 +35,6 @@ async def server(info: Info) -> ServerInfo:
     services = info.context.services
     return ServerInfo(
         version=services.version,
-        now=await info.context.now(),
         automation_available=False,
         cursor=log_cursor(services.feed.epoch, services.feed.settled),
     )
