@@ -150,7 +150,8 @@ class Settings(BaseSettings):
     subscriptions_per_caller: int = Field(
         default=5_000,
         ge=1,
-        description="subscriptions one account, or one address' guests, may have at a server",
+        description="subscriptions one account, or one address' guests, may have at a server;"
+        " one of more than 1,024 characters, variables and all, counts as several",
     )
     sockets_per_account: int = Field(
         default=100, ge=1, description="sockets one account may have open at a server"

@@ -37,12 +37,24 @@ class Gone(Exception):
 class Operation:
     """What one ``subscribe`` message started."""
 
-    __slots__ = ("_prepared", "_socket", "_variables", "_viewer", "_write", "group", "id", "place", "task")
+    __slots__ = (
+        "_prepared",
+        "_socket",
+        "_variables",
+        "_viewer",
+        "_write",
+        "group",
+        "id",
+        "place",
+        "task",
+        "weight",
+    )
 
     def __init__(
         self, socket: Socket, id: str, prepared: Prepared, variables: Variables, viewer: Viewer
     ) -> None:
         self.id = id
+        self.weight = 1
         self.group: Group | None = None
         self.place: Any = None
         self.task: asyncio.Task[None] | None = None

@@ -79,5 +79,5 @@ def too_many_operations(limit: int) -> WireError:
 
 def too_many_subscriptions(limit: int) -> WireError:
     """What one subscription above the limit is told."""
-    message = f"At most {limit} subscriptions at a time for one caller; complete one first."
+    message = f"At most {limit} subscriptions at a time for one caller, of which a long one is several: complete one."
     return {"message": message, "extensions": {"code": "TOO_MANY_SUBSCRIPTIONS", "limit": limit}}

@@ -33,6 +33,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from domain.errors import Denial, Forbidden, RateLimited, Unavailable
 from domain.throttle import network
 from domain.viewer import Viewer
+from holdfast.transport.callers import weight_of
 from holdfast.transport.exchange import Exchange
 from holdfast.transport.operation import Gone, Operation
 from holdfast.transport.protocol import (
@@ -197,7 +198,7 @@ class Socket:
             del self._operations[operation.id]
             if operation.is_subscription:
                 self.exchange.figures.subscriptions -= 1
-                self.exchange.subscriptions.leave(operation.caller)
+                self.exchange.subscriptions.leave(operation.caller, operation.weight)
 
     def end(self, code: CloseCode, reason: str) -> None:
         """Close the socket soon, whatever it is doing."""
@@ -381,7 +382,8 @@ class Socket:
             return rejected.errors
         operation = Operation(self, id, prepared, parameters.variables, viewer)
         if operation.is_subscription:
-            if not self.exchange.subscriptions.enter(operation.caller):
+            operation.weight = weight_of(parameters)
+            if not self.exchange.subscriptions.enter(operation.caller, operation.weight):
                 ports.refused["TOO_MANY_SUBSCRIPTIONS"] += 1
                 return [too_many_subscriptions(self.exchange.subscriptions.limit)]
             self.exchange.figures.subscriptions += 1

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from domain.errors import Denial
 from domain.viewer import Viewer
-from holdfast.transport.callers import caller_of
+from holdfast.transport.callers import caller_of, weight_of
 from holdfast.transport.exchange import Exchange
 from holdfast.transport.protocol import too_many_subscriptions
 from holdfast.transport.request import Parameters, abort_of, deliver, encode
@@ -57,12 +57,9 @@ class EventStreams:
         send: Send,
     ) -> None:
         """Run one operation until it is over, or its reader, its token or the server is."""
-        subscriptions, figures, caller = (
-            self._exchange.subscriptions,
-            self._exchange.figures,
-            caller_of(viewer),
-        )
-        if not subscriptions.enter(caller):
+        subscriptions, figures = self._exchange.subscriptions, self._exchange.figures
+        caller, weight = caller_of(viewer), weight_of(parameters)
+        if not subscriptions.enter(caller, weight):
             self._exchange.ports.refused["TOO_MANY_SUBSCRIPTIONS"] += 1
             await self.refuse([too_many_subscriptions(subscriptions.limit)], viewer.request_id, send)
             return
@@ -79,7 +76,7 @@ class EventStreams:
             self._open.discard(stream)
             figures.event_streams -= 1
             figures.subscriptions -= 1
-            subscriptions.leave(caller)
+            subscriptions.leave(caller, weight)
 
     async def drain(self) -> None:
         """End every stream and every later one; clients resume elsewhere with their cursor."""

@@ -96,7 +96,8 @@ async def test_one_subscription_above_the_limit_of_a_caller_is_refused_over_all_
                 with pytest.raises(Failed) as failed:
                     await (await socket.subscribe(QUIET)).next()
                 assert failed.value.errors[0] == {
-                    "message": "At most 3 subscriptions at a time for one caller; complete one first.",
+                    "message": "At most 3 subscriptions at a time for one caller, of which a long one is several: "
+                    "complete one.",
                     "extensions": {"code": "TOO_MANY_SUBSCRIPTIONS", "limit": 3},
                 }
             async with http.stream(QUIET) as other:
@@ -110,6 +111,23 @@ async def test_one_subscription_above_the_limit_of_a_caller_is_refused_over_all_
         await number.complete()
         await until(lambda: site.transport.figures.subscriptions == 3)
         assert await (await one.subscribe(QUIET)).next()
+
+
+async def test_a_long_subscription_counts_as_several() -> None:
+    async with (
+        serving(limits=replace(LIMITS, subscriptions_per_caller=5)) as site,
+        await site.socket() as socket,
+        GraphQLHttp(site.url) as http,
+    ):
+        long = await socket.subscribe(QUIET, {"unasked for": "x" * 3_000})
+        assert await long.next()
+        with pytest.raises(Failed):
+            await (await socket.subscribe(QUIET + "#" * 3_000)).next()
+        async with http.stream(QUIET, {"unasked for": "x" * 3_000}) as stream:
+            assert (await stream.next())["errors"][0]["extensions"]["code"] == "TOO_MANY_SUBSCRIPTIONS"
+        await long.complete()
+        await until(lambda: not site.transport.figures.subscriptions)
+        assert await (await socket.subscribe(QUIET + "#" * 3_000)).next()
 
 
 async def test_a_count_ends_with_what_is_counted() -> None:
