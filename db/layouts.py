@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import UUID
 
 from db.engine import Connection, Pool
@@ -34,10 +35,10 @@ class Layouts:
         wanted = set(ids)
         unknown = wanted - self._known.keys()
         for row in await source.fetch(_SELECT, list(unknown)) if unknown else ():
-            seats = tuple(Seat(*seat) for seat in row["seats"])
-            self._known[row["id"]] = SeatLayout(
-                row["id"], row["rows"], row["columns"], row["aisle_after_column"], seats
-            )
+            if (
+                row["id"] not in self._known
+            ):  # of several who read it at once, one; what hangs on it knows it by identity
+                self._known[row["id"]] = _layout(row)
         found = {id_: self._known[id_] for id_ in wanted & self._known.keys()}
         for id_ in found:
             self._known.move_to_end(id_)
@@ -52,3 +53,8 @@ class Layouts:
         await connection.execute(
             _INSERT, layout.id, organization_id, layout.rows, layout.columns, layout.aisle_after_column, seats
         )
+
+
+def _layout(row: Any) -> SeatLayout:
+    seats = tuple(Seat(*seat) for seat in row["seats"])
+    return SeatLayout(row["id"], row["rows"], row["columns"], row["aisle_after_column"], seats)

@@ -37,10 +37,9 @@ FROM allocation a WHERE a.schedule_id = ANY ($1::uuid[]) AND {_LIVE}
 """
 # Schedule and seats from one snapshot: a version and the seats that it stands for.
 _BOARD = """
-SELECT c.now, {columns}, a.seats, a.states, a.untils, a.reservations, a.bookings
+SELECT c.now, {columns}, a.seats, a.states, a.untils
 FROM (SELECT clock_timestamp() AS now) c LEFT JOIN schedule s ON {which} LEFT JOIN LATERAL (
-  SELECT array_agg(a.seat) AS seats, array_agg(a.status) AS states, array_agg(a.held_until) AS untils,
-         array_agg(a.reservation_id) AS reservations, array_agg(a.booking_id) AS bookings
+  SELECT array_agg(a.seat) AS seats, array_agg(a.status) AS states, array_agg(a.held_until) AS untils
   FROM allocation a WHERE a.schedule_id = s.id AND (a.status <> 'HELD' OR a.held_until > c.now)
 ) a ON true ORDER BY s.starts_at
 """

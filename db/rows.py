@@ -84,12 +84,11 @@ def locked_schedule(row: Any) -> LockedSchedule:
 
 
 def allocations(row: Any) -> Sequence[Allocation]:
-    """The five parallel arrays seats, states, untils, reservations and bookings."""
+    """The parallel arrays seats, states and untils; for whom they are is not said."""
     if row["seats"] is None:
         return ()
     states = map(SEAT_STATUSES.__getitem__, row["states"])
-    columns = (row["seats"], states, row["untils"], row["reservations"], row["bookings"])
-    return list(map(Allocation._make, zip(*columns, strict=True)))
+    return list(map(Allocation, row["seats"], states, row["untils"]))
 
 
 def allocation(row: Any) -> Allocation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -240,12 +240,16 @@ def count_seats(total: int, allocations: Iterable[Allocation]) -> SeatCounts:
 
 
 def seat_states(
-    layout: SeatLayout, allocations: Iterable[Allocation], price: Money, mine: Callable[[Allocation], bool]
+    layout: SeatLayout, allocations: Iterable[Allocation], price: Money, mine: Collection[int]
 ) -> list[SeatState]:
-    """Return the state of every seat, by index; ``mine`` says whether an allocation is the viewer's."""
-    states = list(_all_free(layout, price))
-    for allocation in allocations:
-        states[allocation.seat] = seat_state(layout.seats[allocation.seat], allocation, price, mine)
+    """Return the state of every seat, by index; ``mine`` are the indexes of the viewer's own."""
+    anybodys = _anybodys(layout, price)
+    states = list(anybodys[SeatStatus.AVAILABLE])
+    for index, status, held_until, *_ in allocations:
+        if held_until is None and index not in mine:
+            states[index] = anybodys[status][index]
+        else:
+            states[index] = SeatState(layout.seats[index], status, price, held_until, index in mine)
     return states
 
 
@@ -258,6 +262,6 @@ def seat_state(
     return SeatState(seat, allocation.status, price, allocation.held_until, mine(allocation))
 
 
-@lru_cache(maxsize=64)  # most seats of most schedules are free, and as free as those of the next schedule
-def _all_free(layout: SeatLayout, price: Money) -> tuple[SeatState, ...]:
-    return tuple(SeatState(seat, SeatStatus.AVAILABLE, price) for seat in layout.seats)
+@lru_cache(maxsize=64)  # a seat that is free or sold is so for everybody, on one schedule as on the next
+def _anybodys(layout: SeatLayout, price: Money) -> Mapping[SeatStatus, Sequence[SeatState]]:
+    return {status: [SeatState(seat, status, price) for seat in layout.seats] for status in SeatStatus}

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import strawberry
 
-from schema.context import Info
+from schema.context import Batch, Info
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ def batched(batch: Callable[..., Any]) -> Any:
     return strawberry.field(resolver)
 
 
-def is_batch(resolver: object) -> bool:
-    """Whether a resolver takes ``Together``."""
-    return hasattr(resolver, "batch")
+def batch_of(resolver: object) -> Batch | None:
+    """The batch behind a field's resolver, None where there is none."""
+    found: Batch | None = getattr(resolver, "batch", None)
+    return found
 
 
 def _item_of(function: Callable[..., Any]) -> str:

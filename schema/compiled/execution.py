@@ -86,7 +86,7 @@ class CompiledExecution(StrawberryGraphQLCoreExecutionContext):
         )
 
     async def _field(self, root: Root, replay: Replay) -> Any:
-        (done,) = await root.finish([await replay.record(root, self)], self)
+        (done,) = await root.finish.done([await replay.record(root, self)], self)
         return done
 
 

@@ -8,10 +8,10 @@ the end. What the places are, in which order, and which selections merge, is ask
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, islice
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any
 
 from graphql import (
     GraphQLField,
@@ -30,17 +30,17 @@ from graphql.execution.values import get_argument_values
 from graphql.pyutils import Path
 from strawberry.types.field import StrawberryField
 
-from schema.batches import Together, is_batch
+from schema.batches import Together, batch_of
+from schema.compiled.kept import kept
 from schema.compiled.leaves import Unusual, kinds_of, writer
+from schema.compiled.literals import Odd, reader
+from schema.compiled.resolver import resolver_of
+from schema.compiled.steps import Column, Put, Step, around, as_it_is, in_turn
+from schema.context import Batch
+from schema.lasting import is_lasting
 
 MOST_FIELDS = 5_000
 """Of one plan: a field below an interface or a union is compiled once for each type that can stand there."""
-
-Column: TypeAlias = list[Any]
-Fetch: TypeAlias = Callable[[Column, Execution[Any]], Awaitable[Column]]
-"""The values of a field, one for each object, in their order."""
-Finish: TypeAlias = Callable[[Column, Execution[Any]], Awaitable[Column]]
-"""What stands in the response for each of these values. Raises whatever goes wrong, and Unusual."""
 
 _DEFINITION = "strawberry-definition"
 
@@ -60,16 +60,20 @@ class Root:
         self.finish = plan.finish(self._field.type, details)
         self._path = Path(None, key, parent.name)
         self._parent = parent
+        self._read = reader(self._field, self._nodes[0])
+        self._resolve = resolver_of(plan.schema, self._field)
 
     def arguments(self, execution: Execution[Any]) -> Mapping[str, Any]:
         """What the resolver is given. Raises GraphQLError."""
-        return _arguments(self._field, self._nodes, execution)
+        try:
+            return self._read(execution.variable_values.coerced)
+        except Odd:
+            return _arguments(self._field, self._nodes, execution)
 
     def resolve(self, execution: Execution[Any], arguments: Mapping[str, Any]) -> Any:
         """What the resolver gives, an awaitable as it may be. Raises what it raises."""
         info = execution.build_resolve_info(self._field, self._nodes, self._parent, self._path)
-        assert self._field.resolve is not None  # noqa: S101 - Strawberry gives each field one
-        return self._field.resolve(execution.root_value, info, **arguments)
+        return self._resolve(execution.root_value, info, **arguments)
 
 
 class Plan:
@@ -77,6 +81,7 @@ class Plan:
 
     def __init__(self, execution: Execution[Any]) -> None:
         self._execution = execution
+        self.schema = execution.schema
         self._fields = 0
         operation = execution.operation
         parent = execution.schema.get_root_type(operation.operation)
@@ -103,31 +108,29 @@ class Plan:
             raise Uncompiled
         return found, [detail.node for detail in details]
 
-    def finish(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Finish:
-        """How values of a type are finished."""
+    def finish(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Step:
+        """What turns values of a type into what stands in the response."""
         if is_non_null_type(type_):
             return self._given(type_.of_type, details)
-        return _nullable(self._given(type_, details))
+        return around(self._given(type_, details), _without_nulls)
 
-    def _given(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Finish:
-        """How values are finished of which none may be null."""
+    def _given(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Step:
+        """The same for values of which none may be null."""
         if is_leaf_type(type_):
             write = writer(type_)
-
-            async def leaves(values: Column, _execution: Execution[Any]) -> Column:
-                return write(values)
-
-            return leaves
+            return Step(lambda values, _execution: write(values), shape=())
         if is_list_type(type_):
-            return _lists(self.finish(type_.of_type, details))
+            return around(self.finish(type_.of_type, details), _without_lists)
         if is_object_type(type_):
-            return _each_once(self._objects(type_, details))
+            objects = self._objects(type_, details)
+            lasts = objects.shape is not None and is_lasting(_class_of(type_))
+            return kept(objects) if lasts else around(objects, _without_repeats)
         if is_abstract_type(type_):
             possible = self._execution.schema.get_possible_types(type_)
             return _by_kind({_class_of(one): self._objects(one, details) for one in possible})
         raise Uncompiled
 
-    def _objects(self, type_: GraphQLObjectType, details: FieldDetailsList) -> Finish:
+    def _objects(self, type_: GraphQLObjectType, details: FieldDetailsList) -> Step:
         execution = self._execution
         grouped = collect_subfields(
             execution.schema,
@@ -141,47 +144,49 @@ class Plan:
         rows = _rows(list(grouped))
         judged = _class_of(type_) if type_.is_type_of else None
 
-        async def finish(objects: Column, execution: Execution[Any]) -> Column:
-            if not objects:
-                return []
+        def checked(objects: Column) -> Column:
             kinds = kinds_of(objects)
             if judged is not None and kinds != {judged}:
                 raise Unusual
-            return rows(objects, [await column(objects, execution) for column in columns])
+            return objects
 
-        return finish
+        shapes = [column.shape for column in columns]
+        shape = None if None in shapes else (type_, *grouped, *shapes)
+        if not any(column.waits for column in columns):
+            runs = [column.run for column in columns]
 
-    def _column(self, parent: GraphQLObjectType, key: str, details: FieldDetailsList) -> Fetch:
+            def finish(objects: Column, execution: Execution[Any]) -> Column:
+                if not objects:
+                    return []
+                checked(objects)
+                return rows(objects, [run(objects, execution) for run in runs])
+
+            return Step(finish, shape=shape)
+
+        async def finish_later(objects: Column, execution: Execution[Any]) -> Column:
+            if not objects:
+                return []
+            checked(objects)
+            return rows(objects, [await column.done(objects, execution) for column in columns])
+
+        return Step(finish_later, waits=True)
+
+    def _column(self, parent: GraphQLObjectType, key: str, details: FieldDetailsList) -> Step:
         if _is_typename(details):
-
-            async def named(objects: Column, _execution: Execution[Any]) -> Column:
-                return [parent.name] * len(objects)
-
-            return named
+            return Step(lambda objects, _execution: [parent.name] * len(objects), shape=parent)
         field, nodes = self.field(parent, details)
-        fetch, finish = _fetch(parent, key, field, nodes), self.finish(field.type, details)
-
-        async def column(objects: Column, execution: Execution[Any]) -> Column:
-            return await finish(await fetch(objects, execution), execution)
-
-        return column
+        return in_turn(_fetch(parent, key, field, nodes), self.finish(field.type, details))
 
 
-def _fetch(parent: GraphQLObjectType, key: str, field: GraphQLField, nodes: Any) -> Fetch:
+def _fetch(parent: GraphQLObjectType, key: str, field: GraphQLField, nodes: Any) -> Step:
+    """The values of a field, one for each object, in their order."""
     definition = field.extensions.get(_DEFINITION)
     if not isinstance(definition, StrawberryField):
         raise Uncompiled
     resolver = definition.base_resolver
-    if resolver is not None and is_batch(resolver.wrapped_func):
-        path, resolve = Path(None, key, parent.name), field.resolve
-        assert resolve is not None  # noqa: S101 - Strawberry gives each field one
-
-        async def batch(objects: Column, execution: Execution[Any]) -> Column:
-            info = execution.build_resolve_info(field, nodes, parent, path)
-            found = await resolve(Together(objects), info, **_arguments(field, nodes, execution))
-            return list(found)
-
-        return batch
+    together = batch_of(resolver.wrapped_func) if resolver is not None else None
+    if together is not None:
+        return _batch(parent, key, field, nodes, together)
     each: Callable[[Any], Any]
     if definition.is_basic_field and definition.default_resolver is getattr:
         each = attrgetter(definition.python_name)
@@ -189,11 +194,21 @@ def _fetch(parent: GraphQLObjectType, key: str, field: GraphQLField, nodes: Any)
         each = resolver.wrapped_func  # type: ignore[assignment]
     else:
         raise Uncompiled
+    return Step(lambda objects, _execution: list(map(each, objects)), shape=definition.python_name)
 
-    async def attribute(objects: Column, _execution: Execution[Any]) -> Column:
-        return list(map(each, objects))
 
-    return attribute
+def _batch(parent: GraphQLObjectType, key: str, field: GraphQLField, nodes: Any, together: Batch) -> Step:
+    path, resolve = Path(None, key, parent.name), field.resolve
+    assert resolve is not None  # noqa: S101 - Strawberry gives each field one
+
+    async def batch(objects: Column, execution: Execution[Any]) -> Column:
+        return list(await together(objects, execution.context_value))
+
+    async def given(objects: Column, execution: Execution[Any]) -> Column:
+        info = execution.build_resolve_info(field, nodes, parent, path)
+        return list(await resolve(Together(objects), info, **_arguments(field, nodes, execution)))
+
+    return Step(given if nodes and nodes[0].arguments else batch, waits=True)
 
 
 def _takes_its_object_alone(definition: StrawberryField) -> bool:
@@ -224,43 +239,44 @@ def _class_of(type_: GraphQLObjectType) -> type:
     return origin
 
 
-def _nullable(finish: Finish) -> Finish:
-    async def finished(values: Column, execution: Execution[Any]) -> Column:
-        if type(None) not in set(map(type, values)):
-            return await finish(values, execution)
-        given = iter(await finish([value for value in values if value is not None], execution))
+def _without_nulls(values: Column) -> tuple[Column, Put]:
+    if type(None) not in set(map(type, values)):
+        return values, as_it_is
+
+    def put(done: Column) -> Column:
+        given = iter(done)
         return [None if value is None else next(given) for value in values]
 
-    return finished
+    return [value for value in values if value is not None], put
 
 
-def _lists(finish: Finish) -> Finish:
-    async def finished(values: Column, execution: Execution[Any]) -> Column:
-        if not kinds_of(values) <= {list, tuple}:
-            raise Unusual
-        done = await finish(list(chain.from_iterable(values)), execution)
-        if len(values) == 1:
-            return [done]
+def _without_lists(values: Column) -> tuple[Column, Put]:
+    if not kinds_of(values) <= {list, tuple}:
+        raise Unusual
+    if len(values) == 1:
+        return list(values[0]), lambda done: [done]
+
+    def put(done: Column) -> Column:
         rest = iter(done)
         return [list(islice(rest, len(value))) for value in values]
 
-    return finished
+    return list(chain.from_iterable(values)), put
 
 
-def _each_once(finish: Finish) -> Finish:
+def _without_repeats(values: Column) -> tuple[Column, Put]:
     """The same object twice in a column, such as the offering of many schedules, is finished once."""
+    distinct = dict(zip(map(id, values), values, strict=True))
+    if len(distinct) == len(values):
+        return values, as_it_is
 
-    async def finished(values: Column, execution: Execution[Any]) -> Column:
-        distinct = dict(zip(map(id, values), values, strict=True))
-        if len(distinct) == len(values):
-            return await finish(values, execution)
-        done = dict(zip(distinct, await finish(list(distinct.values()), execution), strict=True))
-        return [done[id(value)] for value in values]
+    def put(done: Column) -> Column:
+        by_id = dict(zip(distinct, done, strict=True))
+        return [by_id[id(value)] for value in values]
 
-    return finished
+    return list(distinct.values()), put
 
 
-def _by_kind(ways: Mapping[type, Finish]) -> Finish:
+def _by_kind(ways: Mapping[type, Step]) -> Step:
     async def finished(values: Column, execution: Execution[Any]) -> Column:
         done: Column = [None] * len(values)
         for kind in kinds_of(values):
@@ -268,12 +284,12 @@ def _by_kind(ways: Mapping[type, Finish]) -> Finish:
             if way is None:
                 raise Unusual
             places = [place for place, value in enumerate(values) if type(value) is kind]
-            of_kind = await way([values[place] for place in places], execution)
+            of_kind = await way.done([values[place] for place in places], execution)
             for place, one in zip(places, of_kind, strict=True):
                 done[place] = one
         return done
 
-    return finished
+    return Step(finished, waits=True)
 
 
 def _rows(keys: Sequence[str]) -> Callable[[Column, Sequence[Column]], Column]:

@@ -146,7 +146,7 @@ def _states(
     taken: Sequence[seat_rules.Allocation],
     mine: Collection[int],
 ) -> list[seat_rules.SeatState]:
-    return seat_rules.seat_states(layout, taken, schedule.price, lambda one: one.seat in mine)
+    return seat_rules.seat_states(layout, taken, schedule.price, mine)
 
 
 @strawberry.input

@@ -10,6 +10,7 @@ import strawberry
 
 from domain import seats as domain
 from schema.ids import encode
+from schema.lasting import lasting
 from schema.types.money import Money
 from schema.types.node import Node
 
@@ -17,6 +18,7 @@ SeatStatus = domain.SeatStatus
 strawberry.enum(SeatStatus, description="What a schedule has made of a seat.")
 
 
+@lasting
 @strawberry.type
 class Seat:
     """One place in a layout; rows and columns count from 1, front left first."""
@@ -55,6 +57,7 @@ class SeatLayout(Node):
         )
 
 
+@lasting
 @strawberry.type
 class SeatState:
     """A seat of one schedule as the caller sees it."""

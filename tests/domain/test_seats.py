@@ -140,7 +140,7 @@ def test_string_counts_and_states_tell_the_same(taken: dict[int, SeatStatus]) ->
     allocations = [Allocation(seat, status) for seat, status in taken.items()]
     letters = seat_string(40, allocations)
     counts = count_seats(40, allocations)
-    states = seat_states(layout, allocations, price, lambda _: False)
+    states = seat_states(layout, allocations, price, ())
     assert counts == SeatCounts(40, *(letters.count(letter) for letter in "AHBX"))
     assert [state.seat for state in states] == list(layout.seats)
     letter_of = {"AVAILABLE": "A", "HELD": "H", "BOOKED": "B", "BLOCKED": "X"}
@@ -148,15 +148,18 @@ def test_string_counts_and_states_tell_the_same(taken: dict[int, SeatStatus]) ->
 
 
 def test_a_seat_is_mine_only_where_the_viewer_is_behind_it() -> None:
-    until, hers = datetime(2027, 3, 28, 7, tzinfo=UTC), new_id()
+    until, price = datetime(2027, 3, 28, 7, tzinfo=UTC), Money(Decimal(500), "SEK")
     allocations = [
-        Allocation(0, SeatStatus.HELD, held_until=until, reservation_id=hers),
-        Allocation(1, SeatStatus.HELD, held_until=until, reservation_id=new_id()),
+        Allocation(0, SeatStatus.HELD, held_until=until),
+        Allocation(1, SeatStatus.HELD, held_until=until),
+        Allocation(2, SeatStatus.BOOKED),
+        Allocation(3, SeatStatus.BOOKED),
     ]
-    price = Money(Decimal(500), "SEK")
-    states = seat_states(bus(), allocations, price, lambda allocation: allocation.reservation_id == hers)
-    assert [(state.mine, state.held_until) for state in states[:3]] == [
+    states = seat_states(bus(), allocations, price, {0, 2})
+    assert [(state.mine, state.held_until) for state in states[:5]] == [
         (True, until),
         (False, until),
+        (True, None),
+        (False, None),
         (False, None),
     ]

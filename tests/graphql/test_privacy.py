@@ -516,9 +516,11 @@ async def test_a_seat_map_is_the_same_for_everybody_but_for_what_is_mine(case: C
 
 
 def _take_mine(schedule: Json) -> list[str]:
-    """Remove ``mine`` from a schedule's seats; the labels for which it was true."""
-    seats = schedule["Schedule_seats"]
-    return [seat["SeatState_seat"]["Seat_label"] for seat in seats if seat.pop("SeatState_mine")]
+    """Take ``mine`` out of a schedule's seats; the labels for which it was true."""
+    seats = [dict(seat) for seat in schedule["Schedule_seats"]]  # of their own: responses share what is alike
+    mine = [seat["SeatState_seat"]["Seat_label"] for seat in seats if seat.pop("SeatState_mine")]
+    schedule["Schedule_seats"] = seats
+    return mine
 
 
 async def test_no_event_holds_a_name_an_address_a_number_or_a_token(case: Case) -> None:

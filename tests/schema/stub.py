@@ -16,6 +16,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from schema.batches import batched
 from schema.context import Context as RealContext
+from schema.lasting import lasting
 from schema.scalars import SCALARS
 from schema.types.node import Node
 
@@ -51,6 +52,22 @@ class Other(Node):
     number: int
 
 
+@lasting
+@strawberry.type
+class Spot:
+    label: str | None
+    number: int
+    beside: Spot | None = None
+
+    @strawberry.field
+    def twice(self) -> int:
+        return self.number * 2
+
+
+SPOTS = [Spot(label=None, number=1), Spot(label="b", number=2), Spot(label="c", number=2**30)]
+SPOTS.append(Spot(label="d", number=4, beside=SPOTS[0]))
+
+
 @strawberry.type
 class Page(Generic[T]):
     nodes: list[T]
@@ -73,6 +90,8 @@ class Thing(Node):
     either: Either
     eithers: list[Either | None]
     any_node: Node
+    spot: Spot
+    spots: list[Spot | None]
 
     @strawberry.field
     def itself(self) -> Thing:
@@ -157,6 +176,8 @@ def thing(random: Random, depth: int = 3, faults: float = 0.04) -> Any:
             either=random.choice((*inner, other())),
             eithers=odd([*inner, other()]),
             any_node=random.choice((*inner, other())),
+            spot=odd(random.choice(SPOTS), "no spot"),
+            spots=odd([odd(random.choice(SPOTS)) for _ in range(random.randrange(5))]),
         )
     )
 

@@ -21,6 +21,7 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from schema.compiled import execution as compiled
+from schema.compiled import kept
 from schema.compiled.execution import CompiledExecution, Plans
 from schema.compiled.plan import Uncompiled, _fetch
 from schema.root import schema
@@ -106,7 +107,8 @@ def nothing_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("nothing_left")
 async def test_data_without_faults_needs_no_graphql_core() -> None:
-    document = """{ page { nodes { id name colour at price number ratio flag tags grid itself { label(prefix: "x") }
+    document = """{ page { nodes { id name colour at price number ratio flag tags grid
+      spot { label } spots { number } itself { label(prefix: "x") }
       friend { friend { id } } either { __typename ... on Thing { id } } eithers { ... on Other { number } }
       anyNode { id } } } }"""
     data = json.loads(await run(document, things(7, 0), plans=Plans()))["data"]
@@ -125,6 +127,23 @@ async def test_nothing_is_asked_of_a_batch_for_an_empty_list() -> None:
     context = Context()
     await run("{ page { nodes { friend { id } } } }", Root([]), plans=Plans(), context=context)
     assert context.asked == []
+
+
+async def test_what_lasts_is_written_once_for_all_documents_that_ask_alike() -> None:
+    first = "{ page { nodes { spot { label number } } } }"
+    second = "query Other { page { nodes { spot { ... on Spot { label number } } spots { number } } } }"
+    root = Root([thing(Random(7), faults=0)] * 3)
+    one, two = [json.loads(await run(each, root, plans=Plans())) for each in (first, second)]
+    assert one["data"]["page"]["nodes"][0]["spot"] == two["data"]["page"]["nodes"][0]["spot"]
+    assert kept._rows_of.cache_info().hits > 0
+
+
+async def test_no_more_of_what_lasts_is_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MOST_ROWS", 3)
+    document = "{ page { nodes { spots { label number beside { number } } } } }"
+    for seed in range(9):
+        root = things(seed, 0)
+        assert await run(document, root, plans=Plans()) == await run(document, root)
 
 
 async def test_a_mutation_runs_once_whatever_goes_wrong_below_it() -> None:
