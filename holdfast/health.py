@@ -15,6 +15,7 @@ from db.migrate import HEAD
 from db.overview import LoopSeen, Overview, overview, readiness, use_of
 from domain.access import may_manage
 from domain.errors import Denial
+from domain.single_flight import SingleFlight
 from holdfast.transport import Transport
 from holdfast.transport.request import address_of, request_id_of, status_of
 from holdfast.wiring import VERSION, App
@@ -41,6 +42,8 @@ class Health:
     app: App
     transport: Transport
     leaving: bool = False
+    _readiness: SingleFlight[dict[str, str]] = field(default_factory=SingleFlight)
+    """Anybody may ask, and nobody counts how often: all who ask at once cost one question to the database."""
     _began: float = field(default_factory=monotonic)
 
     async def live(self, request: Request) -> Response:
@@ -52,7 +55,10 @@ class Health:
 
         The broker is told of but needed by nobody: without it changes made elsewhere arrive a second later.
         """
-        checks = {"process": "leaving" if self.leaving else "ok", **await self._checks()}
+        checks = {
+            "process": "leaving" if self.leaving else "ok",
+            **await self._readiness.read(None, self._checks),
+        }
         ready = all(told == "ok" for told in checks.values())
         checks["broker"] = "ok" if self.app.broker.healthy else "away"
         body = {"status": "ok" if ready else "unavailable", "checks": checks}
@@ -110,6 +116,7 @@ class Health:
             viewer = await self.app.identity.authenticate(
                 request.headers.get("authorization"), address_of(scope), request_id_of(request.headers)
             )
+            self.app.rates.admit(viewer)
             if viewer.user_id is None:
                 return _refused(401, "Send the access token of a staff account as Authorization: Bearer.")
             async with asyncio.timeout(PATIENCE):

@@ -10,6 +10,7 @@ import asyncpg
 import httpx2
 import pytest
 
+from db.statements import Counting
 from domain.access import Role
 from holdfast.web import Web, make_web
 from tests.holdfast.visiting import database_away, run, visiting
@@ -51,6 +52,16 @@ async def test_a_process_that_can_serve_is_ready(client: httpx2.AsyncClient) -> 
     assert (await client.get("/health/live")).json() == {"status": "ok"}
     fine = dict.fromkeys(("process", "database", "migrations", "log", "broker"), "ok")
     assert await readiness(client) == (200, fine)
+
+
+async def test_who_asks_for_readiness_at_once_is_one_question_to_the_database(
+    client: httpx2.AsyncClient,
+) -> None:
+    await readiness(client)
+    before = Counting.statements
+    answers = await asyncio.gather(*(readiness(client) for _ in range(100)))
+    assert {status for status, _ in answers} == {200}
+    assert Counting.statements - before < 20
 
 
 async def test_readiness_names_a_database_that_is_away_and_comes_back(
@@ -147,6 +158,15 @@ async def test_nobody_else_sees_it(world: World, client: httpx2.AsyncClient) -> 
     for authorization, status in asked.items():
         answer = await detailed(client, authorization)
         assert (answer.status_code, list(answer.json())) == (status, ["error"])
+
+
+async def test_asking_for_details_counts_like_any_request(
+    world: World, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = world.token(await world.person())
+    monkeypatch.setattr(world.app.rates, "_per_account", 2)
+    told = [(await detailed(client, f"Bearer {token}")).status_code for _ in range(3)]
+    assert told == [403, 403, 429]
 
 
 async def test_without_the_database_staff_are_told_why_they_learn_nothing(
