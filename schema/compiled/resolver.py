@@ -37,6 +37,8 @@ def _is_simple(definition: StrawberryField) -> bool:
     resolver = definition.base_resolver
     if type(definition) is not StrawberryField or resolver is None or not definition.is_async:
         return False
+    if definition.is_subscription:
+        return False  # of an event it is the event; the resolver gives their source
     if any(type(one).map_arguments is not FieldExtension.map_arguments for one in definition.extensions):
         return False
     return not any((resolver.self_parameter, resolver.parent_parameter, resolver.root_parameter))
