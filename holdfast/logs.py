@@ -27,10 +27,12 @@ _PRIVATE_TEXT = re.compile(
     r"|eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JSON web token
     r"|(?<=[Bb]earer )\S+"
     r"|(?<=://)[^/@\s]+(?=@)"  # the user and password of a URL
-    r"|^DETAIL: .*$",  # a refused row's values, in PostgreSQL's words
+    r"|(?<=query argument \$\d: ).+(?= \()|(?<=query argument \$\d\d: ).+(?= \()"  # a value that asyncpg cannot send
+    # A refused row's values, in PostgreSQL's words, over as many lines as theirs are; in a group they are indented.
+    r"|^[ |]*DETAIL: [\s\S]*?(?=\n[ |]*HINT: |\n\nThe above |\n\nDuring |\Z)",
     re.MULTILINE,
 )
-_PRIVATE_SIGN = re.compile("@|eyJ|earer |DETAIL: ")
+_PRIVATE_SIGN = re.compile(r"@|eyJ|earer |DETAIL: |query argument \$")
 """What no private text is without; looking for it costs next to nothing."""
 
 

@@ -61,6 +61,33 @@ def test_a_login_shows_nothing_of_who_signs_in(lines: Lines, form: Any) -> None:
         assert str(value).removeprefix("Bearer ") not in text
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "new row violates a check\nDETAIL:  Failing row contains (1, Anna\n\nSvensson, +46 70).\nHINT:  Look.",
+        "new row violates a check\nDETAIL:  Failing row contains (1, Anna\nSvensson, +46 70).",
+        "a group\n  | DETAIL:  Failing row contains (1, Anna\n  | Svensson, +46 70).",
+        "invalid input for query argument $3: 'Anna (Svensson)' (expected int, got str)",
+        "invalid input for query argument $12: ['Anna', 'Svensson'] (expected int, got list)",
+    ],
+)
+def test_what_the_database_says_of_values_is_withheld_however_many_lines_they_have(
+    lines: Lines, words: str
+) -> None:
+    configure_logging(Settings(log_format="json"))
+    try:
+        try:
+            raise LookupError(words)
+        except LookupError as error:
+            raise ValueError("it failed") from error
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    (event,) = lines.events()
+    assert "Svensson" not in event["exception"]
+    assert "+46" not in event["exception"]
+    assert "ValueError: it failed" in event["exception"]
+
+
 def test_an_exception_keeps_its_place_and_loses_its_values(lines: Lines) -> None:
     configure_logging(Settings(log_format="json"))
     try:
