@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import inf
-from operator import attrgetter
 from time import monotonic
 from uuid import UUID, uuid4
 
@@ -26,7 +25,7 @@ from db.engine import Pool
 from db.failures import is_gone
 from db.log import COLUMNS, logged, page_of
 from db.patience import patiently
-from domain.events import LoggedEvent, Position
+from domain.events import LoggedEvent, Position, Stream
 from domain.feed import Audience
 
 TICK = 1.0
@@ -54,7 +53,6 @@ SELECT {COLUMNS} FROM event WHERE stream_id = $1 AND version > $2 ORDER BY versi
 _STREAM_HEAD = "SELECT max(version) FROM event WHERE stream_id = $1"
 
 END = Position(2**62, 0)
-_position = attrgetter("position")
 
 log = structlog.get_logger("holdfast.feed")
 
@@ -103,9 +101,9 @@ class Feed:
         self._wake = asyncio.Event()
         self._streams: defaultdict[UUID, set[Mailbox]] = defaultdict(set)
         self._followers: defaultdict[UUID, set[Mailbox]] = defaultdict(set)
-        self._taps: list[Callable[[LoggedEvent], None]] = []
+        self._taps: defaultdict[str, list[Callable[[LoggedEvent], None]]] = defaultdict(list)
         self._turn = asyncio.Event()
-        self._unsettled: dict[int, LoggedEvent] = {}
+        self._unsettled: dict[int, asyncpg.Record] = {}
         self.epoch = UUID(int=0)
         self.settled = Position(0, 0)
         self.healthy = False
@@ -169,35 +167,41 @@ class Feed:
         while True:
             rows = await self._pool.fetch(_TAIL, str(place.xid), place.id, list(self._unsettled))
             horizon = int(rows[0]["horizon"]) if horizon is None else horizon
-            events = [logged(row) for row in rows if row["id"] is not None]
-            for event in events:
-                self._hand_out(event)
-            if len(events) < PAGE:
+            told = [row for row in rows if row["id"] is not None]
+            for row in told:
+                self._hand_out(row)
+            if len(told) < PAGE:
                 break
-            place = events[-1].position
-        if events:
-            self.lag_seconds = max(0.0, (datetime.now(UTC) - events[-1].at).total_seconds())
+            place = _place(told[-1])
+        if told:
+            self.lag_seconds = max(0.0, (datetime.now(UTC) - told[-1]["at"]).total_seconds())
         return horizon
 
-    def _hand_out(self, event: LoggedEvent) -> None:
-        self._unsettled[event.position.id] = event
-        for mailbox in self._streams.get(event.stream_id, ()):
-            mailbox.offer(event)
-        for heard in self._taps:
-            heard(event)
+    def _hand_out(self, row: asyncpg.Record) -> None:
+        """Tell those who watch the event's stream; most events nobody here waits for stay the rows that they are."""
+        self._unsettled[row["id"]] = row
+        mailboxes, taps = self._streams.get(row["stream_id"]), self._taps.get(row["stream"])
+        if mailboxes or taps:
+            event = logged(row)
+            for mailbox in mailboxes or ():
+                mailbox.offer(event)
+            for heard in taps or ():
+                heard(event)
 
     def _settle(self, horizon: int) -> None:
         """Tell those who follow the log what lies below the horizon, where nothing can come in between any more."""
         settled = sorted(
-            (event for event in self._unsettled.values() if event.position.xid < horizon), key=_position
+            (place, row) for row in self._unsettled.values() if (place := _place(row)).xid < horizon
         )
-        for event in settled:
-            del self._unsettled[event.position.id]
-            self.settled = event.position
-            self.told[event.type] += 1
-            keys = (event.organization_id, event.account_id, event.resource_id)
-            for mailbox in set().union(*(self._followers.get(key, ()) for key in keys if key)):
-                mailbox.offer(event)
+        for place, row in settled:
+            del self._unsettled[place.id]
+            self.settled = place
+            self.told[row["type"]] += 1
+            keys = (row["organization_id"], row["account_id"], row["resource_id"])
+            if mailboxes := set().union(*(self._followers[key] for key in keys if key in self._followers)):
+                event = logged(row)
+                for mailbox in mailboxes:
+                    mailbox.offer(event)
 
     @contextmanager
     def watch_stream(self, stream_id: UUID) -> Iterator[Mailbox]:
@@ -217,9 +221,9 @@ class Feed:
         self._wake.set()
         await turn.wait()
 
-    def tap(self, heard: Callable[[LoggedEvent], None]) -> None:
-        """Let ``heard`` know every event, at least once."""
-        self._taps.append(heard)
+    def tap(self, stream: Stream, heard: Callable[[LoggedEvent], None]) -> None:
+        """Let ``heard`` know every event of one kind of stream, at least once."""
+        self._taps[stream.value].append(heard)
 
     async def stream_after(self, stream_id: UUID, version: int, limit: int) -> Sequence[LoggedEvent]:
         """What the log has of a stream after a version."""
@@ -249,6 +253,10 @@ class Feed:
     async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
         """Rows, however long the database is away: a watcher waits rather than miss something."""
         return await patiently(lambda: self._pool.fetch(statement, *values), patience=inf)
+
+
+def _place(row: asyncpg.Record) -> Position:
+    return Position(int(row["xid"]), row["id"])
 
 
 @contextmanager

@@ -90,5 +90,5 @@ class Feed(Protocol):
     async def turn(self) -> None:
         """Wait until the log has been read once more."""
 
-    def tap(self, heard: Callable[[LoggedEvent], None]) -> None:
-        """Let ``heard`` know every event, at least once, in no certain order."""
+    def tap(self, stream: Stream, heard: Callable[[LoggedEvent], None]) -> None:
+        """Let ``heard`` know every event of one kind of stream, at least once, in no certain order."""

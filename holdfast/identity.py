@@ -9,7 +9,7 @@ from datetime import timedelta
 from db.feed import Feed
 from db.unit_of_work import Database
 from domain.accounts import Accounts
-from domain.events import LoggedEvent, Stream
+from domain.events import Stream
 from domain.sessions import Authentication, EndedSessions, SessionLimits
 from domain.throttle import Throttle
 from holdfast.keys import signing_keys
@@ -45,10 +45,6 @@ async def wire_identity(settings: Settings, database: Database, feed: Feed, secr
     tokens, ended, hasher = JwtAccessTokens(ring, ISSUER), EndedSessions(limits.access), Argon2()
     accounts = Accounts(database.begin, hasher, tokens, ended, Throttle(secret), limits)
 
-    def heard(event: LoggedEvent) -> None:
-        if event.stream is Stream.SESSION:
-            ended.note(event.stream_id)
-
-    feed.tap(heard)
+    feed.tap(Stream.SESSION, lambda event: ended.note(event.stream_id))
     await accounts.recall_ended()
     return Identity(accounts, Authentication(tokens, ended), ended, hasher, ring)

@@ -24,6 +24,7 @@ from domain.access import Role
 from domain.accounts import Accounts, Registration, Session
 from domain.contact import Contact
 from domain.errors import CredentialsRefused, InvalidInput, RateLimited, RefusalCode, Unauthenticated
+from domain.events import Stream
 from domain.sessions import AccessToken, Authentication, Claims, EndedSessions, SessionLimits
 from domain.throttle import Backoff, Throttle
 from domain.viewer import Viewer
@@ -597,9 +598,10 @@ async def test_the_end_of_a_session_reaches_another_process_within_a_second(
         broker = await stack.enter_async_context(make_broker(None))
         feed = Feed(pool, broker)
         feed.tap(
+            Stream.SESSION,
             lambda event: (
                 there.accounts.ended.note(event.stream_id) if event.type == "session.ended" else None
-            )
+            ),
         )
         await feed.start()
         running = asyncio.create_task(feed.run())

@@ -17,7 +17,6 @@ import pytest
 import db.feed
 from db.caller import ALL_SEEING
 from db.feed import Mailbox
-from db.log import logged
 from domain.events import LoggedEvent, Position, Stream
 from domain.feed import Audience
 from domain.holding import Seats
@@ -75,11 +74,12 @@ async def test_what_waits_for_a_transaction_is_read_once_and_told_once(
     house, feed, read = (await world.organization()).id, world.app.feed, list[str]()
     await feed.turn()
 
-    def noted(row: Any) -> LoggedEvent:
+    def noted(row: Any) -> None:
         read.append(row["type"])
-        return logged(row)
+        hand_out(row)
 
-    monkeypatch.setattr(db.feed, "logged", noted)
+    hand_out = feed._hand_out
+    monkeypatch.setattr(feed, "_hand_out", noted)
     async with writer(database_url) as early, writer(database_url) as late:
         with feed.watch_log(Audience([house])) as mailbox:
             opened = early.transaction()

@@ -79,7 +79,7 @@ class Log:
     async def turn(self) -> None:
         self.settled = max(e.position for e in self.kept)
 
-    def tap(self, heard: object) -> None:
+    def tap(self, stream: object, heard: object) -> None:
         raise NotImplementedError
 
 
