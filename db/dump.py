@@ -89,8 +89,9 @@ async def snapshot(dsn: str) -> AsyncIterator[Snapshot]:
 class Load:
     """A transaction that fills tables; nobody sees anything of it before its end."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, names: Sequence[str]) -> None:
         self._connection = connection
+        self.names = names
 
     async def write(self, table: Table, source: AsyncIterator[bytes]) -> None:
         """Put the rows in that ``source`` gives in pieces."""
@@ -111,7 +112,7 @@ async def load(dsn: str) -> AsyncIterator[Load]:
             await connection.execute(f"TRUNCATE {_listed(names)}")
             for name in forced:
                 await connection.execute(f'ALTER TABLE "{name}" NO FORCE ROW LEVEL SECURITY')
-            yield Load(connection)
+            yield Load(connection, names)
             for row in await connection.fetch(_COUNTED, names):
                 await connection.execute(_count_on(row["table"], row["column"]))
             for name in forced:

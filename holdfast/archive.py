@@ -27,6 +27,8 @@ from holdfast.terminal import CommandFailed
 FORMAT = 1
 MANIFEST = "manifest.json"
 PIECE = 1 << 18
+LONGEST_MANIFEST = 1 << 20
+"""Bytes; ours has a few thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +154,18 @@ class Backup:
 
     def _read_manifest(self) -> Manifest:
         try:
-            told = json.loads(self._zip.read(MANIFEST))
+            with self._zip.open(MANIFEST) as text:
+                told = json.loads(text.read(LONGEST_MANIFEST))
             if told["format"] != FORMAT:
                 raise CommandFailed(
                     f"{self._path} has format {told['format']}, this version reads {FORMAT}: use a newer one."
                 )
             tables = tuple(Member(**{**each, "columns": tuple(each["columns"])}) for each in told["tables"])
-            return Manifest(**{**told, "tables": tables})
-        except (KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error, EOFError):
+            manifest = Manifest(**{**told, "tables": tables})
+            if not isinstance(manifest.schema, str):
+                raise TypeError
+            return manifest
+        except (KeyError, TypeError, ValueError, RecursionError, zipfile.BadZipFile, zlib.error, EOFError):
             raise self._damaged() from None
 
     def _damaged(self) -> CommandFailed:

@@ -86,6 +86,8 @@ async def restore(dsn: str, backup: Backup, say: Say, *, replace: bool) -> None:
     await upgrade(dsn, step, backup.manifest.schema)
     progress = Progress(say)
     async with dump.load(dsn) as tables:
+        if missing := set(tables.names) - {member.name for member in backup.manifest.tables}:
+            raise CommandFailed(f"The backup does not hold all tables: {', '.join(sorted(missing))}.")
         for member in backup.manifest.tables:
             await tables.write(dump.Table(member.name, member.columns), _told(backup, member, progress))
     await upgrade(dsn, step)

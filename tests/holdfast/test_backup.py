@@ -198,6 +198,30 @@ async def test_a_file_of_a_newer_version_is_refused(
     assert await version(empty) is None
 
 
+@pytest.mark.parametrize("manifest", ["[" * 100_000, "[]", '{"format": 1, "schema": 4}', " " * 20_000_000])
+async def test_a_manifest_that_is_none_is_called_so(tmp_path: Path, manifest: str) -> None:
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("manifest.json", manifest)
+    with pytest.raises(CommandFailed, match="damaged"), open_backup(tmp_path / "odd.zip"):
+        pass
+
+
+async def test_a_schema_that_is_no_text_is_called_damage(shop: str, tmp_path: Path) -> None:
+    await take(shop, tmp_path / "all.zip", quiet)
+    odd = forged(tmp_path / "all.zip", lambda manifest: manifest.update(schema=4))
+    with pytest.raises(CommandFailed, match="damaged"), open_backup(odd):
+        pass
+
+
+async def test_a_backup_without_a_table_replaces_nothing(shop: str, tmp_path: Path) -> None:
+    await take(shop, tmp_path / "all.zip", quiet)
+    before = await everything(shop)
+    part = forged(tmp_path / "all.zip", lambda manifest: manifest["tables"].clear())
+    with pytest.raises(CommandFailed, match="does not hold all tables: account, allocation, booking"):
+        await restored(part, shop, replace=True)
+    assert await everything(shop) == before
+
+
 async def test_rows_that_are_missing_or_changed_are_noticed(shop: str, tmp_path: Path) -> None:
     await take(shop, tmp_path / "all.zip", quiet)
 
@@ -217,11 +241,11 @@ async def test_a_restore_that_fails_on_its_way_leaves_what_was_there(shop: str, 
     await rename(shop, "still here")
     before = await everything(shop)
 
-    def forget_the_accounts(manifest: dict[str, Any]) -> None:
-        manifest["tables"] = [each for each in manifest["tables"] if each["name"] != "account"]
+    def accounts_last(manifest: dict[str, Any]) -> None:
+        manifest["tables"].sort(key=lambda each: each["name"] == "account")
 
     with (
-        open_backup(forged(path, forget_the_accounts)) as backup,
+        open_backup(forged(path, accounts_last)) as backup,
         pytest.raises(asyncpg.ForeignKeyViolationError),
     ):
         await restore(shop, backup, quiet, replace=True)
