@@ -106,13 +106,14 @@ class Reads:
         query = schedule_query(search, after, first + 1)
         found = await self._fetch(beside_schedules(query.text, beside), *query.values)
         listed = page(found, first, rows.schedule, lambda row: (row["starts_at"], row["id"]))
-        found = found[:first]
+        if not found:
+            return Listing(listed)
         return Listing(
             listed,
             counts={row["id"]: rows.counts(row) for row in found} if beside.counts else {},
-            now=found[0]["now"] if found and beside.counts else None,
-            offerings=_distinct(found, "offering", rows.offering) if beside.offering else {},
-            resources=_distinct(found, "resource", rows.resource) if beside.resource else {},
+            now=found[0]["now"] if beside.counts else None,
+            offerings=_by_id(found[0]["offerings"], rows.offering) if beside.offering else {},
+            resources=_by_id(found[0]["resources"], rows.resource) if beside.resource else {},
         )
 
     async def organizations_by_id(self, ids: Sequence[UUID]) -> Mapping[UUID, Organization]:
@@ -165,19 +166,16 @@ class Reads:
         return _board(await self._fetch(_BOARD_OF_RESOURCE, resource_id, start, end))
 
     async def _by_id(
-        self, statement: str, ids: Sequence[UUID], made: Callable[[Any], Item], key: str = "id"
+        self, statement: str, ids: Sequence[UUID], made: Callable[[Any], Item]
     ) -> Mapping[UUID, Item]:
-        return {row[key]: made(row) for row in await self._fetch(statement, ids)}
+        return _by_id(await self._fetch(statement, ids), made)
 
     async def _fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
         return await patiently(lambda: self._pool.fetch(statement, *values), self._patience)
 
 
-def _distinct(
-    found: Sequence[asyncpg.Record], column: str, made: Callable[[Any], Item]
-) -> Mapping[UUID, Item]:
-    """What stands beside the first of the rows that have it."""
-    return {row[column]["id"]: made(row[column]) for row in found if row[column]}
+def _by_id(found: Sequence[asyncpg.Record], made: Callable[[Any], Item]) -> Mapping[UUID, Item]:
+    return {row["id"]: made(row) for row in found}
 
 
 def _board(found: list[asyncpg.Record]) -> Board:

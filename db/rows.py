@@ -31,7 +31,8 @@ _SCHEDULE_STATUSES = {status.value: status for status in ScheduleStatus}
 
 
 SCHEDULE_COLUMNS = """s.id, s.organization_id, s.offering_id, s.resource_id, s.layout_id, s.starts_at,
-upper(s.during) AS ends_at, s.time_zone, s.price_amount, s.price_currency, s.seat_total, s.status, s.version"""
+upper(s.during) AS ends_at, s.time_zone, s.price_amount::text AS price_amount, s.price_currency,
+s.seat_total, s.status, s.version"""
 
 
 def page(
@@ -47,8 +48,8 @@ def money(row: Any, name: str) -> Money:
 
 
 @lru_cache(maxsize=1_024)  # a page's prices are few, and each was checked before it was stored
-def _money(amount: Decimal, currency: str) -> Money:
-    return Money(amount, currency)
+def _money(amount: Decimal | str, currency: str) -> Money:
+    return Money(Decimal(amount), currency)
 
 
 def contact(row: Any) -> Contact:

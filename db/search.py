@@ -12,14 +12,14 @@ from domain.reads import Beside, Key
 _FREE = """s.seat_total - (SELECT count(*) FROM allocation a WHERE a.schedule_id = s.id
   AND (a.status <> 'HELD' OR a.held_until > clock_timestamp())) >= {}"""
 
-_COUNTED = """ CROSS JOIN LATERAL (SELECT clock_timestamp() AS now,
-  (count(*) FILTER (WHERE a.status = 'HELD' AND a.held_until > clock_timestamp()))::int AS held,
+_COUNTED = """ CROSS JOIN LATERAL (SELECT
+  (count(*) FILTER (WHERE a.status = 'HELD' AND a.held_until > statement_timestamp()))::int AS held,
   (count(*) FILTER (WHERE a.status = 'BOOKED'))::int AS booked,
   (count(*) FILTER (WHERE a.status = 'BLOCKED'))::int AS blocked
   FROM allocation a WHERE a.schedule_id = s.id) c"""
 
-_FIRST_OF = """CASE row_number() OVER (PARTITION BY s.{name}_id ORDER BY s.starts_at, s.id)
-  WHEN 1 THEN {name} END AS {name}"""  # told once, with the first of the schedules that have it
+_OF_FOUND = """(SELECT array_agg(one) FROM {name} one
+  WHERE one.id = ANY (ARRAY(SELECT {name}_id FROM found))) AS {name}s"""
 
 FURTHEST_EAST, FURTHEST_WEST = timedelta(hours=14), timedelta(hours=12)
 """How far any zone's wall clock has been from UTC since 1970 (IANA: Pacific/Kiritimati, Etc/GMT+12)."""
@@ -77,17 +77,20 @@ def schedule_query(search: ScheduleSearch, after: Key | None, limit: int) -> Que
 def beside_schedules(found: str, beside: Beside) -> str:
     """The statement that gives ``rows.SCHEDULE_COLUMNS`` of what ``found`` selects, and what is asked for beside each.
 
-    Beside it, not in it: what is nested is read for the rows of the page alone.
+    Beside it, not in it: what is nested is read for the rows of the page alone. What many share (``now``, arrays of
+    ``offerings`` and ``resources``) stands in the first row only.
     """
-    columns, joins = [SCHEDULE_COLUMNS], ""
+    columns, joins, once = [SCHEDULE_COLUMNS], "", []
     if beside.counts:
-        columns.append("c.now, c.held, c.booked, c.blocked")
+        columns.append("c.held, c.booked, c.blocked")
         joins += _COUNTED
-    for name in ("offering", "resource"):
-        if getattr(beside, name):
-            columns.append(_FIRST_OF.format(name=name))
-            joins += f" JOIN {name} ON {name}.id = s.{name}_id"
-    return f"SELECT {', '.join(columns)} FROM ({found}) s{joins} ORDER BY s.starts_at, s.id"
+        once.append("statement_timestamp() AS now")
+    once += [_OF_FOUND.format(name=name) for name in ("offering", "resource") if getattr(beside, name)]
+    if once:
+        columns.append("once.*")
+        joins += f" LEFT JOIN (SELECT {', '.join(once)}) once ON s.nth = 1"
+    numbered = "SELECT *, row_number() OVER (ORDER BY starts_at, id) AS nth FROM found"
+    return f"WITH found AS ({found}) SELECT {', '.join(columns)} FROM ({numbered}) s{joins} ORDER BY s.nth"
 
 
 def _on(query: Query, day: date) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from domain.money import Money
@@ -82,8 +83,7 @@ class Offering:
     version: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(NamedTuple):
     """A dated run of an offering on a resource, half-open [start, end) in UTC; ``status`` as it is set."""
 
     id: UUID

@@ -81,8 +81,7 @@ class Allocation(NamedTuple):
     booking_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SeatState:
+class SeatState(NamedTuple):
     """A seat of one schedule as one viewer sees it; ``mine`` if the viewer is who holds or booked it."""
 
     seat: Seat
@@ -92,8 +91,7 @@ class SeatState:
     mine: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SeatCounts:
+class SeatCounts(NamedTuple):
     """How many seats of one schedule are what; the four sum to ``total``."""
 
     total: int

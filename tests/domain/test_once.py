@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -37,7 +37,7 @@ from domain.seats import Seat, SeatState, SeatStatus
 NOW = datetime(2027, 3, 1, 8, 30, 15, 123456, tzinfo=UTC)
 SEAT = Seat("A1", 0, 1, 1, "standard", accessible=True)
 TAKEN = SeatState(SEAT, SeatStatus.HELD, Money(Decimal("333.35"), "INR"), NOW, mine=True)
-FREE = replace(TAKEN, status=SeatStatus.AVAILABLE, held_until=None, mine=False)
+FREE = TAKEN._replace(status=SeatStatus.AVAILABLE, held_until=None, mine=False)
 
 REFUSALS: list[Refusal] = [
     InvalidInput("No such seat: Z1.", ("target", "seats", "labels")),
