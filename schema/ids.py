@@ -10,6 +10,7 @@ import json
 import re
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,7 @@ class MalformedCursor(ValueError):
     """Text that is no cursor of ours, or one of another list."""
 
 
+@lru_cache(maxsize=16_384)  # the same things are told again and again
 def encode(type_name: str, id: UUID) -> str:
     """Return the global id of an object of a GraphQL type."""
     return b64encode(f"{type_name}:{id}".encode()).decode()
