@@ -197,8 +197,9 @@ class Documents:
         self._kept[text] = document
         self._characters += len(text)
         while len(self._kept) > self.limits.kept or self._characters > self.limits.kept_characters:
-            forgotten, _ = self._kept.popitem(last=False)
+            forgotten, document = self._kept.popitem(last=False)
             self._characters -= len(forgotten)
+            document.plans.forget()
 
 
 def _too_complex(excess: TooComplex) -> DocumentRejected:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from graphql import ExecutionResult, GraphQLError, Visitor, visit
 from graphql.execution import MiddlewareManager
@@ -16,12 +17,18 @@ from schema.compiled.plan import Plan, Root, Uncompiled
 
 MOST_PLANS = 16
 """Of one document; each operation in it has one for each way in which its @skip and @include turn out."""
+MOST_KEPT = 50_000
+"""Fields in the plans of all documents together; each takes one or two kilobytes."""
 
 
 class Plans:
-    """What was compiled of one document, which keeps it."""
+    """What was compiled of one document, which keeps it; the plans of the least recently run are given up first."""
+
+    _kept: ClassVar[OrderedDict[Plans, int]] = OrderedDict()
+    _fields: ClassVar[int] = 0
 
     def __init__(self) -> None:
+        self._forgotten = False
         self._conditions: dict[str | None, tuple[str, ...]] = {}
         self._made: dict[tuple[Any, ...], Plan | None] = {}
 
@@ -34,13 +41,32 @@ class Plans:
         given = execution.variable_values.coerced
         key = (name, *[given.get(variable) for variable in conditions])
         if key not in self._made:
-            if len(self._made) >= MOST_PLANS:
+            if len(self._made) >= MOST_PLANS or self._forgotten:
                 return None
-            try:
-                self._made[key] = Plan(execution)
-            except (Uncompiled, GraphQLError, RecursionError):
-                self._made[key] = None
+            self._keep(key, execution)
+        elif self in Plans._kept:
+            Plans._kept.move_to_end(self)
         return self._made[key]
+
+    def forget(self) -> None:
+        """The document is forgotten: whoever runs it still is left to graphql-core."""
+        self._forgotten = True
+        self._give_up()
+
+    def _keep(self, key: tuple[Any, ...], execution: CompiledExecution) -> None:
+        try:
+            plan = self._made[key] = Plan(execution)
+        except (Uncompiled, GraphQLError, RecursionError):
+            self._made[key] = None
+            return
+        Plans._kept[self] = Plans._kept.pop(self, 0) + plan.fields
+        Plans._fields += plan.fields
+        while Plans._fields > MOST_KEPT and len(Plans._kept) > 1:
+            next(iter(Plans._kept))._give_up()
+
+    def _give_up(self) -> None:
+        self._made.clear()
+        Plans._fields -= Plans._kept.pop(self, 0)
 
 
 class CompiledExecution(StrawberryGraphQLCoreExecutionContext):

@@ -39,7 +39,7 @@ from schema.compiled.steps import Column, Put, Step, around, as_it_is, in_turn
 from schema.context import Batch
 from schema.lasting import is_lasting
 
-MOST_FIELDS = 5_000
+MOST_FIELDS = 1_000
 """Of one plan: a field below an interface or a union is compiled once for each type that can stand there."""
 
 _DEFINITION = "strawberry-definition"
@@ -82,7 +82,7 @@ class Plan:
     def __init__(self, execution: Execution[Any]) -> None:
         self._execution = execution
         self.schema = execution.schema
-        self._fields = 0
+        self.fields = 0
         operation = execution.operation
         parent = execution.schema.get_root_type(operation.operation)
         if parent is None:
@@ -93,6 +93,7 @@ class Plan:
         grouped = collected.grouped_field_set
         if operation.operation is OperationType.MUTATION and len(grouped) > 1:
             raise Uncompiled
+        self._count(len(grouped))
         self.keys = list(grouped)
         self.typename = parent.name
         self.roots = [
@@ -102,9 +103,8 @@ class Plan:
 
     def field(self, parent: GraphQLObjectType, details: FieldDetailsList) -> tuple[GraphQLField, Any]:
         """A field's definition and its places in the document."""
-        self._fields += 1
         found = self._execution.schema.get_field(parent, details[0].node.name.value)
-        if found is None or details[0].node.name.value.startswith("__") or self._fields > MOST_FIELDS:
+        if found is None or details[0].node.name.value.startswith("__"):
             raise Uncompiled
         return found, [detail.node for detail in details]
 
@@ -113,6 +113,11 @@ class Plan:
         if is_non_null_type(type_):
             return self._given(type_.of_type, details)
         return around(self._given(type_, details), _without_nulls)
+
+    def _count(self, fields: int) -> None:
+        self.fields += fields
+        if self.fields > MOST_FIELDS:
+            raise Uncompiled
 
     def _given(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Step:
         """The same for values of which none may be null."""
@@ -140,6 +145,7 @@ class Plan:
             type_,
             details,
         ).grouped_field_set
+        self._count(1 + len(grouped))
         columns = [self._column(type_, key, below) for key, below in grouped.items()]
         rows = _rows(list(grouped))
         judged = _class_of(type_) if type_.is_type_of else None

@@ -23,7 +23,8 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from schema.compiled import execution as compiled
 from schema.compiled import kept
 from schema.compiled.execution import CompiledExecution, Plans
-from schema.compiled.plan import Uncompiled, _fetch
+from schema.compiled.plan import Plan, Uncompiled, _fetch
+from schema.executor import Executor
 from schema.root import schema
 from tests.schema.selections import Documents
 from tests.schema.stub import Context, Root, stub, thing
@@ -184,6 +185,38 @@ async def test_no_more_plans_are_made_of_a_document_than_it_may_have(monkeypatch
         variables = {"a": number % 2 == 0, "b": number > 1}
         assert await run(document, root, variables, plans) == await run(document, root, variables)
     assert len(plans._made) == 2
+
+
+async def test_the_plans_of_all_documents_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    await run("{ thing { id } }", things(7, 0), plans=(first := Plans()))
+    monkeypatch.setattr(compiled, "MOST_KEPT", 12)
+    several = [Plans() for _ in range(3)]
+    for plans in several:
+        await run(
+            "{ thing { id name a: __typename } }", things(7, 0), plans=plans
+        )  # five, with the object's own
+    assert [len(plans._made) for plans in (first, *several)] == [0, 0, 1, 1]
+    await run("{ thing { id name a: __typename } }", things(7, 0), plans=several[1])
+    await run("{ thing { id } }", things(7, 0), plans=first)
+    assert [len(plans._made) for plans in (first, *several)] == [1, 0, 1, 0]
+
+
+async def test_a_document_that_is_forgotten_is_not_compiled_again() -> None:
+    plans, root = Plans(), things(7, 0)
+    told = await run("{ thing { id } }", root, plans=plans)
+    plans.forget()
+    assert await run("{ thing { id } }", root, plans=plans) == told
+    assert not plans._made
+
+
+def test_a_small_document_makes_no_large_plan() -> None:
+    executor = Executor(schema)
+    names = " ".join(f"b{number}: __typename" for number in range(30))
+    roots = " ".join(f'a{number}: node(id: "x"){{...F}}' for number in range(29))
+    prepared = executor.prepare(f"{{{roots}}} fragment F on Node{{{names}}}")
+    execution: Any = executor._build(prepared, None, cast("Any", Context()))
+    with pytest.raises(Uncompiled):
+        Plan(execution)
 
 
 async def test_a_plan_keeps_nothing_of_who_first_asked() -> None:
