@@ -37,15 +37,19 @@ FROM allocation a WHERE a.schedule_id = ANY ($1::uuid[]) AND {_LIVE}
 """
 # Schedule and seats from one snapshot: a version and the seats that it stands for.
 _BOARD = """
-SELECT c.now, {columns}, a.seats, a.states, a.untils
+SELECT c.now, {columns}, a.*
 FROM (SELECT clock_timestamp() AS now) c LEFT JOIN schedule s ON {which} LEFT JOIN LATERAL (
-  SELECT array_agg(a.seat) AS seats, array_agg(a.status) AS states, array_agg(a.held_until) AS untils
+  SELECT array_agg(a.seat) AS seats,
+    string_agg(CASE a.status WHEN 'HELD' THEN 'H' WHEN 'BOOKED' THEN 'B' ELSE 'X' END, '') AS letters{ends}
   FROM allocation a WHERE a.schedule_id = s.id AND (a.status <> 'HELD' OR a.held_until > c.now)
 ) a ON true ORDER BY s.starts_at
 """
-_BOARD_OF_SCHEDULE = _BOARD.format(columns=SCHEDULE_COLUMNS, which="s.id = $1")
+_ENDS = ", array_agg(a.held_until) FILTER (WHERE a.status = 'HELD') AS untils"
+_BOARD_OF_SCHEDULE = _BOARD.format(columns=SCHEDULE_COLUMNS, which="s.id = $1", ends=_ENDS)
+_BOARD_WITHOUT_ENDS = _BOARD.format(columns=SCHEDULE_COLUMNS, which="s.id = $1", ends="")
 _BOARD_OF_RESOURCE = _BOARD.format(
     columns=SCHEDULE_COLUMNS,
+    ends=_ENDS,
     which="s.resource_id = $1 AND s.starts_at >= $2 AND s.starts_at < $3 AND s.status <> 'CANCELLED'",
 )
 _SCHEDULES = f"SELECT {SCHEDULE_COLUMNS} FROM schedule s WHERE s.id = ANY ($1::uuid[])"
@@ -157,9 +161,9 @@ class Reads:
         """The resources of an organization behind which this person stands."""
         return [row["id"] for row in await self._fetch(_PROVIDED, account_id, organization_id)]
 
-    async def board(self, schedule_id: UUID) -> Board:
+    async def board(self, schedule_id: UUID, ends: bool = True) -> Board:
         """One schedule with its seats."""
-        return _board(await self._fetch(_BOARD_OF_SCHEDULE, schedule_id))
+        return _board(await self._fetch(_BOARD_OF_SCHEDULE if ends else _BOARD_WITHOUT_ENDS, schedule_id))
 
     async def board_of_resource(self, resource_id: UUID, start: datetime, end: datetime) -> Board:
         """What a resource runs in [start, end), with the seats."""
@@ -183,6 +187,6 @@ def _board(found: list[asyncpg.Record]) -> Board:
     there = [row for row in found if row["id"]]
     return Board(
         schedules=[rows.schedule(row) for row in there],
-        taken={row["id"]: rows.allocations(row) for row in there},
+        taken={row["id"]: rows.taken(row) for row in there},
         now=found[0]["now"],
     )

@@ -22,7 +22,7 @@ from domain.contact import Contact
 from domain.ledger import Booking, BookingStatus, LockedSchedule, Reservation, ReservationStatus
 from domain.money import Money
 from domain.reads import Key, Page
-from domain.seats import Allocation, SeatCounts, SeatStatus
+from domain.seats import Allocation, SeatCounts, SeatStatus, Taken
 
 Item = TypeVar("Item")
 
@@ -84,12 +84,10 @@ def locked_schedule(row: Any) -> LockedSchedule:
     )
 
 
-def allocations(row: Any) -> Sequence[Allocation]:
-    """The parallel arrays seats, states and untils; for whom they are is not said."""
-    if row["seats"] is None:
-        return ()
-    states = map(SEAT_STATUSES.__getitem__, row["states"])
-    return list(map(Allocation, row["seats"], states, row["untils"]))
+def taken(row: Any) -> Taken:
+    """The columns seats, letters and, where it was asked for, untils."""
+    untils = (row["untils"] or ()) if "untils" in row else None
+    return Taken(row["seats"] or (), row["letters"] or "", untils)
 
 
 def allocation(row: Any) -> Allocation:

@@ -21,7 +21,7 @@ from domain.catalogue import (
 from domain.events import LoggedEvent, Position
 from domain.feed import Audience
 from domain.ledger import Booking, BookingStatus, Reservation, ReservationStatus
-from domain.seats import Allocation, SeatCounts, SeatLayout
+from domain.seats import Allocation, SeatCounts, SeatLayout, Taken
 from domain.viewer import Viewer
 
 Item = TypeVar("Item")
@@ -82,7 +82,7 @@ class Board:
     """Schedules with what is not free on each, read in one moment, with the database's clock ``now`` (UTC)."""
 
     schedules: Sequence[Schedule]
-    taken: Mapping[UUID, Sequence[Allocation]]
+    taken: Mapping[UUID, Taken]
     now: datetime
 
 
@@ -137,8 +137,8 @@ class Reads(Protocol):
     async def provided_by(self, account_id: UUID, organization_id: UUID) -> Sequence[UUID]:
         """The resources of an organization behind which this person stands."""
 
-    async def board(self, schedule_id: UUID) -> Board:
-        """One schedule with its seats."""
+    async def board(self, schedule_id: UUID, ends: bool = True) -> Board:
+        """One schedule with its seats; without ``ends``, not until when those held are."""
 
     async def board_of_resource(self, resource_id: UUID, start: datetime, end: datetime) -> Board:
         """What a resource runs in [start, end), with the seats."""

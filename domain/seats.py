@@ -26,6 +26,7 @@ class SeatStatus(StrEnum):
 
 
 _LETTERS = {SeatStatus.AVAILABLE: "A", SeatStatus.HELD: "H", SeatStatus.BOOKED: "B", SeatStatus.BLOCKED: "X"}
+_STATUSES = {letter: status for status, letter in _LETTERS.items()}
 _NAMED_AT_MOST = 5
 MAX_SIDE = 100
 MAX_SEATS = 2_000
@@ -79,6 +80,27 @@ class Allocation(NamedTuple):
     held_until: datetime | None = None
     reservation_id: UUID | None = None
     booking_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What is not free on one schedule, as columns: seats by index, and for each a letter of ``seat_string``.
+
+    ``untils`` (UTC) are the ends of the holds, one for each H; None where they were not asked for.
+    """
+
+    seats: Sequence[int] = ()
+    letters: str = ""
+    untils: Sequence[datetime] | None = ()
+
+    @classmethod
+    def of(cls, allocations: Sequence[Allocation]) -> Taken:
+        """From what is known of each seat by itself."""
+        return cls(
+            [one.seat for one in allocations],
+            "".join([_LETTERS[one.status] for one in allocations]),
+            [one.held_until for one in allocations if one.held_until is not None],
+        )
 
 
 class SeatState(NamedTuple):
@@ -222,32 +244,31 @@ def _named(labels: Iterable[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def seat_string(total: int, allocations: Iterable[Allocation]) -> str:
+def seat_string(total: int, taken: Taken) -> str:
     """Return one letter a seat in the order of index: A available, H held, B booked, X blocked."""
     letters = ["A"] * total
-    for allocation in allocations:
-        letters[allocation.seat] = _LETTERS[allocation.status]
+    for index, letter in zip(taken.seats, taken.letters, strict=True):
+        letters[index] = letter
     return "".join(letters)
 
 
-def count_seats(total: int, allocations: Iterable[Allocation]) -> SeatCounts:
+def count_seats(total: int, taken: Taken) -> SeatCounts:
     """Count the seats of a schedule with ``total`` seats by what is not free."""
-    statuses = [allocation.status for allocation in allocations]
-    held, booked, blocked = map(statuses.count, (SeatStatus.HELD, SeatStatus.BOOKED, SeatStatus.BLOCKED))
+    held, booked, blocked = map(taken.letters.count, "HBX")
     return SeatCounts(total, total - held - booked - blocked, held, booked, blocked)
 
 
-def seat_states(
-    layout: SeatLayout, allocations: Iterable[Allocation], price: Money, mine: Collection[int]
-) -> list[SeatState]:
+def seat_states(layout: SeatLayout, taken: Taken, price: Money, mine: Collection[int]) -> list[SeatState]:
     """Return the state of every seat, by index; ``mine`` are the indexes of the viewer's own."""
+    ends = iter(taken.untils or ())
     anybodys = _anybodys(layout, price)
     states = list(anybodys[SeatStatus.AVAILABLE])
-    for index, status, held_until, *_ in allocations:
-        if held_until is None and index not in mine:
+    for index, letter in zip(taken.seats, taken.letters, strict=True):
+        status, until = _STATUSES[letter], next(ends) if letter == "H" else None
+        if until is None and index not in mine:
             states[index] = anybodys[status][index]
         else:
-            states[index] = SeatState(layout.seats[index], status, price, held_until, index in mine)
+            states[index] = SeatState(layout.seats[index], status, price, until, index in mine)
     return states
 
 

@@ -46,8 +46,9 @@ async def schedules(
 async def schedule(info: Info, id: ID) -> Schedule | None:
     """One schedule."""
     known = known_id(id, "Schedule")
-    if known and not OF_SEATS.isdisjoint(selected(info)):
-        board = await info.context.reads.board(known)
+    names = selected(info)
+    if known and not OF_SEATS.isdisjoint(names):
+        board = await info.context.reads.board(known, ends="seats" in names)
         seats = [(one, board.taken[one.id]) for one in board.schedules]
         return next((Schedule.of(one, taken, board.now) for one, taken in seats), None)
     found = await info.context.load.schedule.load(known) if known else None

@@ -286,7 +286,7 @@ def _runs(events: Sequence[LoggedEvent]) -> list[list[LoggedEvent]]:
 
 
 def _seat_snapshot(cursor: Cursor, board: Board) -> SeatSnapshot:
-    schedules = [Schedule.of(each, board.taken.get(each.id, ()), board.now) for each in board.schedules]
+    schedules = [Schedule.of(each, board.taken[each.id], board.now) for each in board.schedules]
     return SeatSnapshot(cursor=cursor, at=board.now, schedules=schedules)
 
 

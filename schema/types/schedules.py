@@ -33,7 +33,7 @@ class Schedule(Node):
     price: Money
     version: int = strawberry.field(description="Grows by one with every change of a seat.")
     value: strawberry.Private[domain.Schedule]
-    taken: strawberry.Private[Sequence[seat_rules.Allocation] | None] = None
+    taken: strawberry.Private[seat_rules.Taken | None] = None
     counted: strawberry.Private[seat_rules.SeatCounts | None] = None
     now: strawberry.Private[datetime | None] = None
 
@@ -81,7 +81,7 @@ class Schedule(Node):
         """Every seat, or those of one status, of one category."""
         layouts = await context.load.layout.each([one.value.layout_id for one in schedules], lambda one: one)
         mine = await context.load.own_seats.many([one.value.id for one in schedules])
-        taken = await _taken(schedules, context)
+        taken = await _taken(schedules, context, ends=True)
         return [
             SeatState.all_of(
                 state
@@ -105,7 +105,7 @@ class Schedule(Node):
     def of(
         cls,
         value: domain.Schedule,
-        taken: Sequence[seat_rules.Allocation] | None = None,
+        taken: seat_rules.Taken | None = None,
         now: datetime | None = None,
         counted: seat_rules.SeatCounts | None = None,
     ) -> Self:
@@ -132,18 +132,21 @@ async def _counts(schedules: Sequence[Schedule], context: Context) -> list[seat_
 
 
 async def _taken(
-    schedules: Sequence[Schedule], context: Context
-) -> Sequence[Sequence[seat_rules.Allocation]]:
+    schedules: Sequence[Schedule], context: Context, ends: bool = False
+) -> Sequence[seat_rules.Taken]:
     """What is not free on each, as it was read with the schedule, or for all of them at once."""
-    unread = [one.value.id for one in schedules if one.taken is None]
-    read = dict(zip(unread, await context.load.taken.many(unread), strict=True))
-    return [one.taken if one.taken is not None else read.get(one.value.id) or () for one in schedules]
+    known = [
+        one.taken if one.taken and (not ends or one.taken.untils is not None) else None for one in schedules
+    ]
+    unread = [one.value.id for one, taken in zip(schedules, known, strict=True) if taken is None]
+    read = iter([seat_rules.Taken.of(each or ()) for each in await context.load.taken.many(unread)])
+    return [taken or next(read) for taken in known]
 
 
 def _states(
     schedule: domain.Schedule,
     layout: seat_rules.SeatLayout,
-    taken: Sequence[seat_rules.Allocation],
+    taken: seat_rules.Taken,
     mine: Collection[int],
 ) -> list[seat_rules.SeatState]:
     return seat_rules.seat_states(layout, taken, schedule.price, mine)

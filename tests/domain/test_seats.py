@@ -16,6 +16,7 @@ from domain.seats import (
     SeatCounts,
     SeatLayout,
     SeatStatus,
+    Taken,
     count_seats,
     plan_layout,
     seat_states,
@@ -137,10 +138,13 @@ def test_a_long_list_of_unknown_seats_is_named_in_short() -> None:
 @given(st.dictionaries(st.integers(0, 39), st.sampled_from(NOT_FREE)))
 def test_string_counts_and_states_tell_the_same(taken: dict[int, SeatStatus]) -> None:
     layout, price = bus(), Money(Decimal(500), "SEK")
-    allocations = [Allocation(seat, status) for seat, status in taken.items()]
+    until = datetime(2027, 3, 28, 7, tzinfo=UTC)
+    ends = {SeatStatus.HELD: until}
+    allocations = Taken.of([Allocation(seat, status, ends.get(status)) for seat, status in taken.items()])
     letters = seat_string(40, allocations)
     counts = count_seats(40, allocations)
     states = seat_states(layout, allocations, price, ())
+    assert [state.held_until for state in states] == [ends.get(state.status) for state in states]
     assert counts == SeatCounts(40, *(letters.count(letter) for letter in "AHBX"))
     assert [state.seat for state in states] == list(layout.seats)
     letter_of = {"AVAILABLE": "A", "HELD": "H", "BOOKED": "B", "BLOCKED": "X"}
@@ -155,7 +159,7 @@ def test_a_seat_is_mine_only_where_the_viewer_is_behind_it() -> None:
         Allocation(2, SeatStatus.BOOKED),
         Allocation(3, SeatStatus.BOOKED),
     ]
-    states = seat_states(bus(), allocations, price, {0, 2})
+    states = seat_states(bus(), Taken.of(allocations), price, {0, 2})
     assert [(state.mine, state.held_until) for state in states[:5]] == [
         (True, until),
         (False, until),
