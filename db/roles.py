@@ -8,14 +8,18 @@ from db.caller import ROLE
 
 PATIENCE = 5.0
 
-# A role with CREATEROLE may, up to PostgreSQL 15, make itself a member of any that is no superuser.
+# What a login is a member of, it may become. A role with CREATEROLE may, up to PostgreSQL 15, make itself a member of
+# any that is no superuser.
 _LOGIN = f"""
-SELECT r.rolname AS name, r.rolsuper AS super, r.rolbypassrls AS bypasses, r.rolcreaterole AS creates,
+SELECT r.rolname AS name, m.super, m.bypasses, m.creates,
   EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('reservation')
           AND pg_has_role(r.oid, c.relowner, 'MEMBER')) AS owns,
   r.rolsuper OR EXISTS (SELECT FROM pg_roles s WHERE s.rolname = '{ROLE}' AND pg_has_role(r.oid, s.oid, 'MEMBER'))
     AS serves
-FROM pg_roles r WHERE r.rolname = session_user
+FROM pg_roles r CROSS JOIN LATERAL (
+  SELECT bool_or(s.rolsuper) AS super, bool_or(s.rolbypassrls) AS bypasses, bool_or(s.rolcreaterole) AS creates
+  FROM pg_roles s WHERE pg_has_role(r.oid, s.oid, 'MEMBER')
+) m WHERE r.rolname = session_user
 """
 
 
@@ -37,9 +41,9 @@ async def excess(dsn: str) -> str | None:
             f" GRANT {ROLE} TO {login['name']}."
         )
     powers = {
-        "super": "is a superuser",
-        "bypasses": "has BYPASSRLS",
+        "super": "is or may become a superuser",
+        "bypasses": "has or may take BYPASSRLS",
         "owns": "owns the tables",
-        "creates": "has CREATEROLE",
+        "creates": "has or may take CREATEROLE",
     }
     return next((f"{login['name']}, which {words}" for power, words in powers.items() if login[power]), None)

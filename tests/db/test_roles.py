@@ -39,6 +39,20 @@ async def test_a_login_of_any_name_serves_once_it_is_let_in(modest: str, databas
     assert await excess(modest) is None
 
 
+async def test_a_login_that_may_become_another_is_named_with_the_others_power(
+    modest: str, database_url: str
+) -> None:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute(
+        "GRANT holdfast_server TO modest; CREATE ROLE maker CREATEROLE; GRANT maker TO modest"
+    )
+    try:
+        assert await excess(modest) == "modest, which has or may take CREATEROLE"
+    finally:
+        await owner.execute("DROP ROLE maker")
+        await owner.close()
+
+
 async def test_production_is_served_by_a_login_that_owns_nothing_alone(
     world: World, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
