@@ -49,6 +49,22 @@ async def test_twenty_servers_killed_under_load_lose_nothing_and_every_watcher_h
         await all_agree(cluster, watchers, log)
     assert buyers.failures["CUT OFF"] >= KILLS
     await must_be_in_the_tables(buyers)
+    await must_be_whole_runs(cluster)
+
+
+async def must_be_whole_runs(cluster: Cluster) -> None:
+    """Fail unless reservations were made together, and none of them without its steps in the log."""
+    async with cluster.database() as database:
+        runs = await database.fetch(
+            """
+            SELECT count(*) FILTER (WHERE type = 'seats.held') AS held,
+              count(*) FILTER (WHERE type = 'reservation.created') AS made,
+              count(*) FILTER (WHERE EXISTS (SELECT FROM reservation r WHERE r.id = stream_id)) AS kept
+            FROM event WHERE type IN ('seats.held', 'reservation.created') GROUP BY xid
+            """
+        )
+    assert [row for row in runs if not row["held"] == row["made"] == row["kept"]] == []
+    assert max(row["made"] for row in runs) > 1, "nobody was served together with another"
 
 
 def _ends_itself(number: int) -> bool:
