@@ -10,7 +10,7 @@ from domain.catalogue import ScheduleSearch, place_key
 from domain.reads import Beside, Key
 
 _FREE = """s.seat_total - (SELECT count(*) FROM allocation a WHERE a.schedule_id = s.id
-  AND (a.status <> 'HELD' OR a.held_until > clock_timestamp())) >= {}"""
+  AND (a.status <> 'HELD' OR a.held_until > statement_timestamp())) >= {}"""
 
 _COUNTED = """ CROSS JOIN LATERAL (SELECT
   (count(*) FILTER (WHERE a.status = 'HELD' AND a.held_until > statement_timestamp()))::int AS held,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Annotated, Self
 
@@ -82,14 +82,15 @@ class Schedule(Node):
         layouts = await context.load.layout.each([one.value.layout_id for one in schedules], lambda one: one)
         mine = await context.load.own_seats.many([one.value.id for one in schedules])
         taken = await _taken(schedules, context, ends=True)
-        return [
-            SeatState.all_of(
-                state
-                for state in _states(one.value, layout, seats, own or ())
-                if status in (None, state.status) and category in (None, state.seat.category)
-            )
+        told = [
+            seat_rules.seat_states(layout, seats, one.value.price, own or ())
             for one, layout, seats, own in zip(schedules, layouts, taken, mine, strict=True)
         ]
+        if status is not None:
+            told = [[state for state in states if state.status is status] for states in told]
+        if category is not None:
+            told = [[state for state in states if state.seat.category == category] for states in told]
+        return [SeatState.all_of(states) for states in told]
 
     @batched
     @staticmethod
@@ -141,15 +142,6 @@ async def _taken(
     unread = [one.value.id for one, taken in zip(schedules, known, strict=True) if taken is None]
     read = iter([seat_rules.Taken.of(each or ()) for each in await context.load.taken.many(unread)])
     return [taken or next(read) for taken in known]
-
-
-def _states(
-    schedule: domain.Schedule,
-    layout: seat_rules.SeatLayout,
-    taken: seat_rules.Taken,
-    mine: Collection[int],
-) -> list[seat_rules.SeatState]:
-    return seat_rules.seat_states(layout, taken, schedule.price, mine)
 
 
 @strawberry.input
