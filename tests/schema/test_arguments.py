@@ -100,7 +100,7 @@ class Writer:
                 self.values[name] = self.json(type_)
         else:
             self.values[name] = self.json(type_)
-        self.declared[name] = str(type_)
+        self.declared[name] = str(type_).removesuffix("!") if self.values.get(name) is None else str(type_)
         return f"${name}"
 
     def _is_there(self, type_: GraphQLInputType) -> bool:
