@@ -17,7 +17,7 @@ from holdfast.siblings import Siblings
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_FORWARDED = ("forwarded", "via", "x-forwarded-", "x-real-ip")
 
 
 class Scrape:
@@ -49,7 +49,7 @@ class Scrape:
 
 def is_here(request: Request) -> bool:
     """Whether a request comes from this machine, and through no proxy, whose callers may be anywhere."""
-    if request.client is None or any(name in request.headers for name in _FORWARDED):
+    if request.client is None or any(name.startswith(_FORWARDED) for name in request.headers):
         return False
     return ipaddress.ip_address(request.client.host).is_loopback
 

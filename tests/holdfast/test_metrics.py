@@ -155,6 +155,7 @@ async def test_a_database_that_is_away_is_a_figure_and_not_a_failure(
         ("192.0.2.7", {}, 403),
         ("10.0.0.7", {}, 403),
         ("127.0.0.1", {"x-forwarded-for": "192.0.2.7"}, 403),
+        ("127.0.0.1", {"x-forwarded-proto": "https"}, 403),
         ("127.0.0.1", {"forwarded": "for=192.0.2.7"}, 403),
         ("127.0.0.1", {"via": "1.1 proxy"}, 403),
     ],
