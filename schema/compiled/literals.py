@@ -117,23 +117,16 @@ def _object(node: ValueNode, type_: GraphQLInputObjectType) -> Read:
     if not isinstance(node, ObjectValueNode):
         return _odd
     written = {field.name.value: field.value for field in node.fields}
-    if not written.keys() <= type_.fields.keys() or (type_.is_one_of and len(written) != 1):
-        return _odd
+    if not written.keys() <= type_.fields.keys() or type_.is_one_of:
+        return _odd  # Strawberry's @oneOf is not graphql-core's: ``out_type`` looks after it
     members = _members(
         {
             field.out_name or name: _or_default(written.get(name), field, is_required_input_field(field))
             for name, field in type_.fields.items()
         }
     )
-    make, one_of = type_.out_type, type_.is_one_of
-
-    def read(variables: Mapping[str, Any]) -> Any:
-        values = members(variables)
-        if one_of and (len(values) != 1 or any(value is None for value in values.values())):
-            raise Odd
-        return make(values)
-
-    return read
+    make = type_.out_type
+    return lambda variables: make(members(variables))
 
 
 def _there(value: Any) -> Any:

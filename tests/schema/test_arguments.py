@@ -86,7 +86,7 @@ class Writer:
             return f"[{', '.join(inner(type_.of_type) for _ in range(self.random.randrange(3)))}]"
         if is_input_object_type(type_):
             fields = [one for one in type_.fields.items() if self._is_there(one[1].type)]
-            if type_.is_one_of and self.random.random() >= self.faults:
+            if type_.extensions["strawberry-definition"].is_one_of and self.random.random() >= self.faults:
                 fields = [self.random.choice(list(type_.fields.items()))]
             return f"{{{', '.join(f'{quote}{name}{colon}{inner(one.type)}' for name, one in fields)}}}"
         if is_enum_type(type_):
