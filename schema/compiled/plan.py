@@ -128,7 +128,7 @@ class Plan:
             return around(self.finish(type_.of_type, details), _without_lists)
         if is_object_type(type_):
             objects = self._objects(type_, details)
-            lasts = objects.shape is not None and is_lasting(_class_of(type_))
+            lasts = objects.shape is not None and is_lasting(type_.extensions[_DEFINITION].origin)
             return kept(objects) if lasts else around(objects, _without_repeats)
         if is_abstract_type(type_):
             possible = self._execution.schema.get_possible_types(type_)

@@ -27,7 +27,7 @@ from schema.compiled.plan import Plan, Uncompiled, _fetch
 from schema.executor import Executor
 from schema.root import schema
 from tests.schema.selections import Documents
-from tests.schema.stub import Context, Root, stub, thing
+from tests.schema.stub import Context, Root, Spot, stub, thing
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +130,7 @@ async def test_nothing_is_asked_of_a_batch_for_an_empty_list() -> None:
     assert context.asked == []
 
 
+@pytest.mark.usefixtures("nothing_left")
 async def test_what_lasts_is_written_once_for_all_documents_that_ask_alike() -> None:
     first = "{ page { nodes { spot { label number } } } }"
     second = "query Other { page { nodes { spot { ... on Spot { label number } } spots { number } } } }"
@@ -137,6 +138,16 @@ async def test_what_lasts_is_written_once_for_all_documents_that_ask_alike() -> 
     one, two = [json.loads(await run(each, root, plans=Plans())) for each in (first, second)]
     assert one["data"]["page"]["nodes"][0]["spot"] == two["data"]["page"]["nodes"][0]["spot"]
     assert kept._rows_of.cache_info().hits > 0
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_what_lasts_is_not_taken_for_what_stood_in_its_place() -> None:
+    for number in range(50):
+        one = thing(Random(7), faults=0)
+        one.spot = Spot(label=None, number=number)
+        told = json.loads(await run("{ thing { spot { label number } } }", Root([one]), plans=Plans()))
+        assert told["data"]["thing"]["spot"] == {"label": None, "number": number}
+        del one
 
 
 async def test_no_more_of_what_lasts_is_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
