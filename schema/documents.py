@@ -50,12 +50,13 @@ class DocumentRejected(Exception):
         self.errors = errors
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Document:
     """A valid document.
 
     ``introspection`` lists the places where it asks for the schema itself. ``private`` if it takes an argument whose
-    value opens somebody's reservation or booking, and so must not stand in a URL.
+    value opens somebody's reservation or booking, and so must not stand in a URL. ``again`` if it has been asked for
+    before.
     """
 
     tree: DocumentNode
@@ -65,6 +66,7 @@ class Document:
     costs: Mapping[str | None, Cost] = field(default_factory=dict)
     _asked: dict[str | None, tuple[OperationType, str, Cost]] = field(default_factory=dict)
     plans: Plans = field(default_factory=Plans)
+    again: bool = False
 
     def asked(self, name: str | None) -> tuple[OperationType, str, Cost]:
         """What kind that operation is, its label and what it may cost. Raises DocumentRejected."""
@@ -121,6 +123,7 @@ class Documents:
                 document.labels[node.name.value] = node.name.value
         if len(document.labels) == 1:
             document.labels[None] = next(iter(document.labels.values()))
+        document.again = True
         self._trusted[text] = document
 
     def get(self, text: str) -> Document:
@@ -134,6 +137,7 @@ class Documents:
             self._keep(text, document)
         else:
             self._kept.move_to_end(text)
+            document.again = True
         return document
 
     def _judged(self, text: str) -> Document:

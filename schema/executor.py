@@ -113,7 +113,9 @@ class Executor:
         cost, most = price.of(variables), self._most
         if cost > most:
             raise DocumentRejected([too_complex(_TOO_DEAR.format(cost, most), cost=cost, limit=most)])
-        return Prepared(known.tree, operation_name, kind, known.private, label, cost, most, known.plans)
+        # What is sent only once would pay for a plan that nobody uses: a hundred times what running it costs.
+        plans = known.plans if known.again or kind is OperationType.SUBSCRIPTION else None
+        return Prepared(known.tree, operation_name, kind, known.private, label, cost, most, plans)
 
     def trust(self, document: str) -> None:
         """Validate a document that is known beforehand, and keep it for good. Raises DocumentRejected."""

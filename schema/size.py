@@ -47,6 +47,7 @@ class DocumentLimits:
     directives: int = 60
     operations: int = 50
     fragments: int = 100
+    spreads: int = 300
     selections: int = 5_000
     repeats: int = 1_000
     nesting: int = 12
@@ -79,6 +80,7 @@ _WORDS = {
     "directives": ("directives in a document", _LESS),
     "operations": ("operations in a document", "send the one that is meant"),
     "fragments": ("fragments in a document", _LESS),
+    "spreads": ("spreads of fragments in a document", _LESS),
     "selections": ("fields, fragments counted where they are spread", _LESS),
     "repeats": ("pairs of fields under one name", "ask for each field once"),
     "nesting": ("lists and objects within each other in an argument", "give a flatter value"),
@@ -97,6 +99,8 @@ def check(tree: DocumentNode, limits: DocumentLimits) -> None:
     }
     counts.add("operations", len(operations))
     counts.add("fragments", sum(isinstance(node, FragmentDefinitionNode) for node in tree.definitions))
+    for node in (*operations, *fragments.values()):
+        counts.add("spreads", sum(1 for _ in _spreads(node.selection_set)))
     _must_not_be_circular(fragments)
     expansion = _Expansion(fragments, counts)
     for operation in operations:

@@ -191,3 +191,10 @@ async def test_a_stream_that_may_not_start_says_why(executor: Executor) -> None:
     [result] = [result async for result in executor.subscribe(prepared, None, Context(GUEST, House()))]
     assert "data" not in result
     assert result["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
+async def test_what_is_sent_only_once_is_not_compiled() -> None:
+    executor = Executor(toy_schema())
+    assert executor.prepare("{hello}").plans is None
+    assert executor.prepare("{hello}").plans is not None
+    assert executor.prepare("subscription{ticks}").plans is not None

@@ -59,6 +59,10 @@ def fragments(count: int) -> str:
     return f"{{item{{...F0}}}} {defined} fragment F{count - 1} on Item{{id}}"
 
 
+def spreads(count: int) -> str:
+    return "{" + "...F " * (count - 1) + "...G} fragment F on Query{hello} fragment G on Query{hello}"
+
+
 def selections(count: int) -> str:
     """Six at two places, the fragment's one at both, and others to make ``count``."""
     return (
@@ -93,6 +97,7 @@ EDGES: list[tuple[str, int, Callable[[int], str]]] = [
     ("directives", 9, directed),
     ("operations", 4, operations),
     ("fragments", 5, fragments),
+    ("spreads", 5, spreads),
     ("selections", 12, selections),
     ("repeats", 6, repeated),
     ("nesting", 4, nested),
@@ -273,6 +278,7 @@ def test_the_page_for_clients_names_the_limits() -> None:
         f"{limits.characters:,} characters, {limits.tokens:,} tokens, {limits.depth} levels of fields",
         f"{limits.root_fields} fields at the root of an operation, {limits.aliases} aliases",
         f"{limits.directives} directives, {limits.operations} operations, {limits.fragments} fragments",
+        f"{limits.spreads} spreads of them",
         f"{limits.selections:,} fields with each fragment where it is spread",
         f"nested {limits.nesting} deep, numbers of {limits.digits} digits, names of {limits.name} characters",
         f'"limit": {limits.cost}',
