@@ -15,6 +15,9 @@ Wish = TypeVar("Wish")
 Outcome = TypeVar("Outcome")
 
 MOST = 64
+RUNS, CROWD = 2, 8
+"""Runs under way at once, the second one only for so many who wait. A single one waits for the loop between its steps,
+and while the loop answers those of the last run nobody would ask the database for anything."""
 LONG = 0.1
 """Seconds after which a run that is still under way, behind somebody's lock, keeps the next from nothing any more."""
 
@@ -23,7 +26,8 @@ class Gathering(Generic[Wish, Outcome]):
     """Answers wishes by ``together``, which gives an outcome for each, in their order.
 
     A wish that comes while none is under way is carried out at once, alone, in its caller's own task. Those that come
-    meanwhile wait, and up to ``most`` of them go together into the next run. Nobody is worse off for it:
+    meanwhile wait, and up to ``most`` of them go together into the next run, which begins when the last one is over, or
+    beside it as soon as a crowd waits. Nobody is worse off for it:
 
     - whoever leaves before their run begins is left out; of one who leaves later the wish is carried out;
     - a run that fails is repeated wish by wish, so that each fails for its own reasons alone. But where the database
@@ -35,29 +39,32 @@ class Gathering(Generic[Wish, Outcome]):
     ) -> None:
         self._together = together
         self._most = most
-        self._busy = False
+        self._under_way = 0
         self._waiting: deque[tuple[Wish, asyncio.Future[Outcome]]] = deque()
         self._runs: set[asyncio.Task[None]] = set()
 
     async def __call__(self, wish: Wish) -> Outcome:
         """The wish's own outcome. Raises what it fails with."""
-        if not self._busy:
+        if not self._under_way:
+            self._under_way += 1
             with self._turn():
                 return await self._alone(wish)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((wish, future))
+        self._begin()
         return await future
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Keep the next run waiting until this one is over, or takes long."""
-        self._busy = kept = True
+        kept = True
 
         def give_way() -> None:
             nonlocal kept
             if kept:
                 kept = False
-                self._next()
+                self._under_way -= 1
+                self._begin()
 
         long = asyncio.get_running_loop().call_later(LONG, give_way)
         try:
@@ -66,11 +73,12 @@ class Gathering(Generic[Wish, Outcome]):
             long.cancel()
             give_way()
 
-    def _next(self) -> None:
-        """Begin the next run, if anybody waits for it. It is no caller's own, so it has no caller's context."""
-        self._busy = False
+    def _begin(self) -> None:
+        """Begin the next run, if it is time. It is no caller's own, so it has no caller's context."""
+        if self._under_way >= (RUNS if len(self._waiting) >= CROWD else 1):
+            return
         if gathered := self._gathered():
-            self._busy = True
+            self._under_way += 1
             task = asyncio.get_running_loop().create_task(self._run(gathered), context=Context())
             self._runs.add(task)
             task.add_done_callback(self._runs.discard)

@@ -422,7 +422,8 @@ async def test_with_the_guards_off_the_same_race_oversells(
     data_dir: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: were there no guard, these tests would see it."""
-    monkeypatch.setattr(gathering, "LONG", 0)
+    monkeypatch.setattr(gathering, "RUNS", 1_000)
+    monkeypatch.setattr(gathering, "CROWD", 1)
     async with crowd_of(3, 10, data_dir, database_url) as crowd:
         await take_the_guards_off(crowd.world.tables, monkeypatch)
         departure = await crowd.world.departure()

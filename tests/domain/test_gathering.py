@@ -83,6 +83,20 @@ async def test_those_who_come_meanwhile_go_together_and_in_nobodys_context() -> 
     assert hall.desk.runs[2:] == [["e"]]
 
 
+async def test_a_crowd_need_not_wait_for_the_run_that_is_under_way_but_there_are_no_more_than_two() -> None:
+    hall = Hall()
+    crowd = [f"c{number}" for number in range(gathering.CROWD)]
+    tasks = await hall.come("a", *crowd[:-1])
+    assert hall.desk.runs == [["a"]]
+    tasks += await hall.come(crowd[-1])
+    assert hall.desk.runs == [["a"], crowd]
+    tasks += await hall.come(*(late := [f"d{number}" for number in range(20)]))
+    assert hall.desk.runs == [["a"], crowd]
+    hall.desk.open.set()
+    assert len(await asyncio.gather(*tasks)) == 1 + len(crowd) + len(late)
+    assert hall.desk.runs == [["a"], crowd, late]
+
+
 async def test_a_run_has_its_limit_and_the_rest_the_next() -> None:
     hall = Hall(most=2)
     tasks = await hall.come(*"abcdef")
