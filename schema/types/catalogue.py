@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated
 
 import strawberry
 
 from domain import catalogue as domain
 from domain import curation
+from domain.latest import Latest
 from domain.seats import SeatCategory
 from schema.batches import batched
 from schema.context import Context
 from schema.ids import encode
+from schema.lasting import lasting
 from schema.scalars import JSON, TimeZone
 from schema.types.ids import optional_id
 from schema.types.money import Money, MoneyInput
@@ -28,6 +30,7 @@ BookingMode = domain.BookingMode
 strawberry.enum(BookingMode, description="How an offering is sold.")
 
 
+@lasting
 @strawberry.type
 class Resource(Node):
     """A bus, a lab bench, a stylist. It never runs two schedules at overlapping times."""
@@ -55,18 +58,26 @@ class Resource(Node):
         """The map that new schedules get."""
         return await context.load.layout.each([one.value.layout_id for one in resources], SeatLayout.of)
 
-    @classmethod
-    def of(cls, value: domain.Resource) -> Self:
-        """From the trade's value."""
-        return cls(
-            id=strawberry.ID(encode("Resource", value.id)),
-            kind=value.kind,
-            name=value.name,
-            time_zone=TimeZone(value.time_zone),
-            value=value,
-        )
+    @staticmethod
+    def of(value: domain.Resource) -> Resource:
+        """From the trade's value: of the same the same object."""
+        return _RESOURCES.of(value.id, value)
 
 
+def _resource(value: domain.Resource) -> Resource:
+    return Resource(
+        id=strawberry.ID(encode("Resource", value.id)),
+        kind=value.kind,
+        name=value.name,
+        time_zone=TimeZone(value.time_zone),
+        value=value,
+    )
+
+
+_RESOURCES = Latest(_resource)
+
+
+@lasting
 @strawberry.type
 class Offering(Node):
     """What is sold: the Mumbai-Pune night bus, a bench hour, a root re-twist."""
@@ -91,22 +102,29 @@ class Offering(Node):
         ids = [one.value.organization_id for one in offerings]
         return await context.load.organization.each(ids, Organization.of)
 
-    @classmethod
-    def of(cls, value: domain.Offering) -> Self:
-        """From the trade's value."""
-        return cls(
-            id=strawberry.ID(encode("Offering", value.id)),
-            name=value.name,
-            description=value.description,
-            mode=value.mode,
-            price=Money.of(value.price),
-            reservation_ttl=value.reservation_ttl,
-            max_seats_per_reservation=value.max_seats,
-            origin=value.origin,
-            destination=value.destination,
-            distance_km=value.distance_km,
-            value=value,
-        )
+    @staticmethod
+    def of(value: domain.Offering) -> Offering:
+        """From the trade's value: of the same the same object."""
+        return _OFFERINGS.of(value.id, value)
+
+
+def _offering(value: domain.Offering) -> Offering:
+    return Offering(
+        id=strawberry.ID(encode("Offering", value.id)),
+        name=value.name,
+        description=value.description,
+        mode=value.mode,
+        price=Money.of(value.price),
+        reservation_ttl=value.reservation_ttl,
+        max_seats_per_reservation=value.max_seats,
+        origin=value.origin,
+        destination=value.destination,
+        distance_km=value.distance_km,
+        value=value,
+    )
+
+
+_OFFERINGS = Latest(_offering)
 
 
 @strawberry.input

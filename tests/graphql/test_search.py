@@ -166,3 +166,15 @@ async def test_text_is_compared_and_never_run(world: World) -> None:
         assert await found(world, {"origin": text[:200]}) == list(line.ids.values())
         assert await found(world, {"destination": text}) == []
     assert await world.code(SEARCH, search={"origin": "a\0b"}, first=1) == "BAD_USER_INPUT"
+
+
+async def test_what_is_sold_and_where_it_runs_are_told_as_they_are_now(world: World) -> None:
+    coach = await Line(world).runs("Asia/Kolkata", NINE, origin="Mumbai", destination="Pune")
+    document = "query { schedules(first: 1, search: {}) { nodes { offering { name } resource { name } } } }"
+    await world.data(document)
+    for name in ("by sleeper", "by day"):
+        await world.tables.execute("UPDATE offering SET name = $1", name)
+        await world.tables.execute("UPDATE resource SET name = $1", f"{name}, {coach.resource.name}")
+        (node,) = (await world.data(document))["nodes"]
+        told = {"name": name}, {"name": f"{name}, {coach.resource.name}"}
+        assert (node["offering"], node["resource"]) == told
