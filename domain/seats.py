@@ -28,6 +28,8 @@ class SeatStatus(StrEnum):
 _LETTERS = {SeatStatus.AVAILABLE: "A", SeatStatus.HELD: "H", SeatStatus.BOOKED: "B", SeatStatus.BLOCKED: "X"}
 _STATUSES = {letter: status for status, letter in _LETTERS.items()}
 _NAMED_AT_MOST = 5
+_HOLDS_REMEMBERED = 2_000
+"""Of one layout at one price."""
 MAX_SIDE = 100
 MAX_SEATS = 2_000
 MAX_CATEGORY_NAME = 40
@@ -262,13 +264,15 @@ def seat_states(layout: SeatLayout, taken: Taken, price: Money, mine: Collection
     """Return the state of every seat, by index; ``mine`` are the indexes of the viewer's own."""
     ends = iter(taken.untils or ())
     anybodys = _anybodys(layout, price)
-    states = list(anybodys[SeatStatus.AVAILABLE])
+    states = list(anybodys.by_letter["A"])
     for index, letter in zip(taken.seats, taken.letters, strict=True):
-        status, until = _STATUSES[letter], next(ends) if letter == "H" else None
-        if until is None and index not in mine:
-            states[index] = anybodys[status][index]
+        until = next(ends) if letter == "H" else None
+        if index in mine:
+            states[index] = SeatState(layout.seats[index], _STATUSES[letter], price, until, True)
+        elif until is None:
+            states[index] = anybodys.by_letter[letter][index]
         else:
-            states[index] = SeatState(layout.seats[index], status, price, until, index in mine)
+            states[index] = anybodys.held.get((index, until)) or anybodys.hold(index, until)
     return states
 
 
@@ -281,6 +285,26 @@ def seat_state(
     return SeatState(seat, allocation.status, price, allocation.held_until, mine(allocation))
 
 
-@lru_cache(maxsize=64)  # a seat that is free or sold is so for everybody, on one schedule as on the next
-def _anybodys(layout: SeatLayout, price: Money) -> Mapping[SeatStatus, Sequence[SeatState]]:
-    return {status: [SeatState(seat, status, price) for seat in layout.seats] for status in SeatStatus}
+@dataclass(frozen=True, slots=True)
+class _Anybodys:
+    """What seats are to all but who is behind them: the same objects each time, as long as they are remembered."""
+
+    by_letter: Mapping[str, Sequence[SeatState]]
+    held: dict[tuple[int, datetime], SeatState]
+
+    def hold(self, index: int, until: datetime) -> SeatState:
+        """Remember a hold; if there are too many, forget those that there were."""
+        if len(self.held) >= _HOLDS_REMEMBERED:
+            self.held.clear()
+        state = self.by_letter["H"][index]._replace(held_until=until)
+        self.held[index, until] = state
+        return state
+
+
+@lru_cache(maxsize=64)  # what a seat is to everybody it is on one schedule as on the next
+def _anybodys(layout: SeatLayout, price: Money) -> _Anybodys:
+    states = {
+        letter: [SeatState(seat, status, price) for seat in layout.seats]
+        for letter, status in _STATUSES.items()
+    }
+    return _Anybodys(states, {})

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -15,6 +15,7 @@ from domain.seats import (
     SeatCategory,
     SeatCounts,
     SeatLayout,
+    SeatState,
     SeatStatus,
     Taken,
     count_seats,
@@ -167,3 +168,21 @@ def test_a_seat_is_mine_only_where_the_viewer_is_behind_it() -> None:
         (False, None),
         (False, None),
     ]
+
+
+def test_a_hold_told_again_is_the_same_object_and_only_so_many_are_remembered() -> None:
+    layout, price = bus(), Money(Decimal(500), "SEK")
+    until = datetime(2027, 3, 28, 7, tzinfo=UTC)
+
+    def held(end: datetime, mine: set[int]) -> SeatState:
+        return seat_states(layout, Taken([0], "H", [end]), price, mine)[0]
+
+    first = held(until, set())
+    assert held(until.replace(), set()) is first
+    assert held(until + timedelta(seconds=1), set()).held_until == until + timedelta(seconds=1)
+    assert held(until, {0}).mine
+    assert not held(until, set()).mine
+    for second in range(2, 2_002):
+        held(until + timedelta(seconds=second), set())
+    assert held(until, set()) == first
+    assert held(until, set()) is not first
