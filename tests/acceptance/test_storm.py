@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,6 +26,11 @@ async def hold_one(server: Holdfast, departure: Json) -> None:
     target = {"bestAvailable": {"scheduleId": departure["id"], "count": 1}}
     async with GraphQLHttp(server.url) as http:
         await field_of(http.run(documents.RESERVE, {"target": target}))
+
+
+def promised() -> float:
+    """Seconds, where the server has a core for itself; in a run of all tests it has to share."""
+    return 5 * max(1, os.getloadavg()[0] / 1.5)
 
 
 def told(watcher: Onlooker) -> list[Json]:
@@ -69,7 +75,7 @@ async def test_a_thousand_watchers_come_back_at_once_and_are_live_with_their_gap
                 statuses.append((await asyncio.to_thread(second.get, "/health/ready"))[0])
 
         looking = asyncio.create_task(look_after_it())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(promised()):
             everybody = await watchers(second, WATCHERS, target | {"after": cursor})
             while not all(heard_up_to(watcher) == 3 for watcher in everybody):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -19,7 +19,7 @@ from holdfast.terminal import CommandFailed
 from tests.processes import eventually
 
 TOY = Path(__file__).with_name("toy_server.py")
-HASTE = Patience(start=10, silence=0.5, farewell=5, backoff=(0.01, 0.02), steady=60)
+HASTE = Patience(start=10, silence=3, farewell=5, backoff=(0.01, 0.02), steady=60)
 
 
 class Stage:
