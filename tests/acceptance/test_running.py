@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -196,12 +197,13 @@ def living(folder: Path) -> list[int]:
 
 def postmasters(folder: Path) -> list[int]:
     """The PostgreSQL servers of a folder, without their children."""
-    ours = living(folder)
-    return [
-        pid
-        for pid in ours
-        if psutil.Process(pid).name() == "postgres" and psutil.Process(pid).ppid() not in ours
-    ]
+    ours, found = living(folder), []
+    for pid in ours:
+        with suppress(psutil.Error):  # it has ended meanwhile
+            process = psutil.Process(pid)
+            if process.name() == "postgres" and process.ppid() not in ours:
+                found.append(pid)
+    return found
 
 
 def unused_port() -> int:

@@ -87,7 +87,7 @@ def test_a_fragment_that_would_be_there_a_million_times_is_priced_once() -> None
     doubled = " ".join(f"fragment F{n} on Query{{...F{n + 1} ...F{n + 1}}}" for n in range(20))
     begun = time.process_time()
     assert price("{...F0} " + doubled + " fragment F20 on Query{server{version}}") == 11 + 1
-    assert time.process_time() - begun < 0.2
+    assert time.process_time() - begun < 2  # without the guard it would be years
 
 
 def test_pages_within_pages_multiply() -> None:
