@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-HEAD = "0004"
+HEAD = "0007"
 VERSION_TABLE = "schema_version"
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -21,6 +21,7 @@ class Stream(StrEnum):
     RESOURCE = "resource"
     OFFERING = "offering"
     SESSION = "session"
+    AUTOMATION = "automation"
 
 
 class Position(NamedTuple):

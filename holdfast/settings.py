@@ -182,6 +182,40 @@ class Settings(BaseSettings):
     )
     log_operations: bool = Field(default=True, description="log a line for each operation")
 
+    automation: bool | None = Field(
+        default=None, description="run automation jobs in workers; by default where a browser is found"
+    )
+    portals: Several = Field(
+        default=("demo",), description="portals that jobs may be started at: `demo`, `trafikverket`"
+    )
+    demo_portal_url: str | None = Field(
+        default=None,
+        description="where a demo portal runs; in development, with the embedded database, one is started",
+    )
+    browser: Path | None = Field(
+        default=None,
+        description="Chromium's program; by default Playwright's own, or one that the machine has",
+    )
+    browser_sharing: Literal["job", "worker"] = Field(
+        default="job",
+        description="a browser for each job, or one for all jobs of a worker (denser, less safe)",
+    )
+    jobs_per_worker: int = Field(
+        default=4, ge=1, le=24, description="jobs a worker runs at once; above 8 only with a shared browser"
+    )
+    jobs_per_account: int = Field(
+        default=5, ge=1, description="jobs of one account that may be under way or queued at once"
+    )
+    job_minutes: int = Field(
+        default=60, ge=1, le=1440, description="time a job may take, all attempts together"
+    )
+    job_memory_mib: int = Field(
+        default=1024, ge=256, description="memory a job's browser may use before it is ended"
+    )
+    artifact_hours: int = Field(
+        default=72, ge=0, description="hours that pictures and traces of failures are kept; 0 keeps none"
+    )
+
     leave_seconds: float = Field(
         default=0.0,
         ge=0,
@@ -234,7 +268,7 @@ class Settings(BaseSettings):
         except ValueError:
             return False
 
-    @field_validator("allowed_origins", "trusted_proxies", "jwt_previous_keys", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", "jwt_previous_keys", "portals", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -350,6 +384,8 @@ def _contradictory(settings: Settings) -> Iterator[str]:
         yield "HOLDFAST_MIGRATION_URL needs HOLDFAST_DATABASE_URL: the embedded database has roles of its own"
     if settings.database_pool_min > settings.database_pool_max:
         yield "HOLDFAST_DATABASE_POOL_MIN is above HOLDFAST_DATABASE_POOL_MAX"
+    if settings.jobs_per_worker > 8 and settings.browser_sharing == "job":
+        yield "HOLDFAST_JOBS_PER_WORKER is above 8: that needs HOLDFAST_BROWSER_SHARING=worker"
     if settings.redis_url is None and settings.inline_worker is False:
         yield "HOLDFAST_INLINE_WORKER=false needs HOLDFAST_REDIS_URL: through it the worker reaches us"
 
@@ -364,4 +400,4 @@ def _shown(default: object) -> str:
     """Return a default as the table shows it."""
     if default is PydanticUndefined or default is None or default == ():
         return ""
-    return str(default)
+    return ",".join(default) if isinstance(default, tuple) else str(default)

@@ -26,6 +26,7 @@ TYPE_NAMES = {
     Stream.RESOURCE: "Resource",
     Stream.OFFERING: "Offering",
     Stream.SESSION: "Session",
+    Stream.AUTOMATION: "AutomationJob",
 }
 
 

@@ -1,0 +1,10 @@
+"""Endpoints that are told of events, and every delivery."""
+
+from __future__ import annotations
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    pass
