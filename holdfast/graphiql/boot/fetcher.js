@@ -3,10 +3,11 @@ import { chosenOperation } from "./document.js";
 const LONGEST_RETRY_MS = 10_000;
 
 /** GraphiQL's fetcher: HTTP for queries and mutations, graphql-transport-ws at the same path for subscriptions. */
-export function createFetcher({ endpoint, session, story, createClient }) {
+export function createFetcher({ endpoint, session, story, pictures, createClient }) {
   const learn = (result) => {
     story.learn(result);
     session.learn(result);
+    pictures.learn(result);
     return result;
   };
   return async ({ query, variables, operationName }, options) => {
@@ -15,7 +16,7 @@ export function createFetcher({ endpoint, session, story, createClient }) {
     try {
       const request = { query, operationName: name, variables: story.fill(variables) };
       return type === "subscription"
-        ? watch({ endpoint, session, createClient, request, headers, learn })
+        ? watch({ endpoint, session, createClient, request, headers, learn, ended: pictures.forget })
         : learn(await post({ endpoint, session, request, headers }));
     } catch (error) {
       return failed(error);
@@ -48,7 +49,7 @@ async function post({ endpoint, session, request, headers }) {
 }
 
 /** One subscription on a socket of its own, so that each may be signed in differently. */
-function watch({ endpoint, session, createClient, request, headers, learn }) {
+function watch({ endpoint, session, createClient, request, headers, learn, ended }) {
   const client = createClient({
     url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${endpoint}`,
     connectionParams: async () => {
@@ -64,6 +65,7 @@ function watch({ endpoint, session, createClient, request, headers, learn }) {
       const unfollow = session.subscribe(() => headers.has("authorization") || client.terminate());
       const complete = () => {
         unfollow();
+        ended();
         observer.complete();
       };
       const unsubscribe = client.subscribe(request, {
@@ -74,7 +76,12 @@ function watch({ endpoint, session, createClient, request, headers, learn }) {
         },
         complete,
       });
-      return { unsubscribe };
+      return {
+        unsubscribe() {
+          ended();
+          unsubscribe();
+        },
+      };
     },
   };
 }

@@ -1,4 +1,5 @@
 import { createFetcher } from "./fetcher.js";
+import { Pictures } from "./pictures.js";
 import { Session } from "./session.js";
 import { Story } from "./story.js";
 
@@ -10,7 +11,8 @@ export function start({ React, createRoot, GraphiQL, createClient }) {
   const h = React.createElement;
   const endpoint = location.pathname;
   const session = new Session(endpoint);
-  const fetcher = createFetcher({ endpoint, session, story: new Story(), createClient });
+  const pictures = new Pictures();
+  const fetcher = createFetcher({ endpoint, session, story: new Story(), pictures, createClient });
   const root = document.getElementById("graphiql");
   const examples = JSON.parse(root.dataset.examples);
   openFirst(examples[0]);
@@ -26,18 +28,36 @@ export function start({ React, createRoot, GraphiQL, createClient }) {
     );
   };
 
+  const Picture = () => {
+    const shown = React.useSyncExternalStore(pictures.subscribe, pictures.shown);
+    return (
+      shown &&
+      h(
+        "figure",
+        { className: "holdfast-picture" },
+        h("img", { src: shown, alt: "the newest picture of the result" }),
+        h("button", { type: "button", onClick: pictures.forget }, "hide"),
+      )
+    );
+  };
+
   createRoot(root).render(
     h(
-      GraphiQL,
-      {
-        fetcher,
-        // What is typed here (a password among it) ends with the browser tab, instead of staying in localStorage.
-        storage: sessionStorage,
-        shouldPersistHeaders: false,
-        defaultTabs: examples,
-        defaultEditorToolsVisibility: "variables",
-      },
-      h(GraphiQL.Logo, null, h(SessionLine)),
+      React.Fragment,
+      null,
+      h(
+        GraphiQL,
+        {
+          fetcher,
+          // What is typed here (a password among it) ends with the browser tab, instead of staying in localStorage.
+          storage: sessionStorage,
+          shouldPersistHeaders: false,
+          defaultTabs: examples,
+          defaultEditorToolsVisibility: "variables",
+        },
+        h(GraphiQL.Logo, null, h(SessionLine)),
+      ),
+      h(Picture),
     ),
   );
 }

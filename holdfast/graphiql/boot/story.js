@@ -1,11 +1,11 @@
-const REMEMBERED = { Schedule: "scheduleId", Reservation: "reservationId", Booking: "bookingId" };
+const REMEMBERED = { Schedule: "scheduleId", Reservation: "reservationId", Booking: "bookingId", AutomationJob: "jobId" };
 
 /** Carries ids from one example to the next: a variable left empty means the one seen last. */
 export class Story {
   #seen = {};
   #token = null;
 
-  /** Remembers the first Schedule, Reservation and Booking (by __typename) of a result, and a guest's token. */
+  /** Remembers the first Schedule, Reservation, Booking and AutomationJob (by __typename) of a result, and a guest's token. */
   learn({ data }) {
     const first = {};
     const walk = (value) => {
@@ -20,7 +20,7 @@ export class Story {
   }
 
   /**
-   * The variables with each empty `scheduleId`, `reservationId` and `bookingId` filled in, an empty `token` as the one
+   * The variables with each empty `scheduleId`, `reservationId`, `bookingId` and `jobId` filled in, an empty `token` as the one
    * seen last, if any, and an empty `from` as now.
    * Throws an Error that says what to do when nothing was seen yet.
    */
