@@ -134,6 +134,9 @@ class SlotTaken(VisitFailed):
 class Visit(Protocol):
     """One visit to a portal in one page. Every step races its possible outcomes and reads its result back.
 
+    ``arrive``, ``open_login``, ``configure``, ``search`` and ``my_bookings`` begin from whatever page is shown, so that
+    they can be taken again after an interruption; each other step follows the one before it here.
+
     Any of them raises PortalDown, PortalChanged, LoggedOut, CaptchaShown, BrowserCrashed.
     """
 
