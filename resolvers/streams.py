@@ -25,6 +25,7 @@ from domain.walltime import day_bounds
 from resolvers.bookings import whose
 from resolvers.events import audience_of, audience_of_organization
 from resolvers.reservations import visible
+from resolvers.resuming import NOWHERE, resync, stale
 from resolvers.visibility import owns_booking, owns_reservation, sees_booking
 from schema.context import Context, Info
 from schema.ids import encode
@@ -62,8 +63,6 @@ from schema.types.streams import (
 MOST_DAYS = 31
 SNAPSHOT_BOOKINGS = 100
 REMEMBERED = 1_000
-NOWHERE = UUID(int=0)
-"""The log of a Resync's cursor where a snapshot follows: who is cut off before it has nothing to go on from."""
 
 Step = Snapshot[None, Position] | Lost[Position] | Happened[Position] | CaughtUp[Position]
 Seats: TypeAlias = AsyncGenerator[SeatChangesMessage | Shared[SeatDelta], None]
@@ -99,11 +98,11 @@ async def reservation(
         held = await _still_visible(context, id, token)
         return Snapshot(held, held.version)
 
-    steps = follow_stream(feed, stream_id, version, snapshot, stale=_stale(epoch, feed.epoch))
+    steps = follow_stream(feed, stream_id, version, snapshot, stale=stale(epoch, feed.epoch))
     async with aclosing(steps):
         async for step in steps:
             if isinstance(step, Lost):
-                yield _resync(stream_cursor(NOWHERE, stream_id, step.place), step)
+                yield resync(stream_cursor(NOWHERE, stream_id, step.place), step)
                 continue
             if isinstance(step, CaughtUp) or (isinstance(step, Happened) and step.place <= shown):
                 continue
@@ -127,12 +126,12 @@ async def bookings(
     epoch, place = read_log_cursor(after) if after else ("", None)
     told: OrderedDict[UUID, int] = OrderedDict()
     steps = follow_log(
-        feed, audience, place, lambda: _newest(context, search), stale=_stale(epoch, feed.epoch)
+        feed, audience, place, lambda: _newest(context, search), stale=stale(epoch, feed.epoch)
     )
     async with aclosing(steps):
         async for step in steps:
             if isinstance(step, Lost):
-                yield _resync(log_cursor(NOWHERE, step.place), step)
+                yield resync(log_cursor(NOWHERE, step.place), step)
             elif isinstance(step, Snapshot):
                 _remember(told, step.state)
                 yield BookingSnapshot(
@@ -156,11 +155,11 @@ async def events(
     context, feed = info.context, info.context.follow()
     audience = await audience_of(context, filter)
     epoch, place = read_log_cursor(after) if after else ("", None)
-    steps: AsyncGenerator[Step, None] = follow_log(feed, audience, place, stale=_stale(epoch, feed.epoch))
+    steps: AsyncGenerator[Step, None] = follow_log(feed, audience, place, stale=stale(epoch, feed.epoch))
     async with aclosing(steps):
         async for step in steps:
             if isinstance(step, Lost):
-                yield _resync(log_cursor(feed.epoch, step.place), step)
+                yield resync(log_cursor(feed.epoch, step.place), step)
             elif isinstance(step, Happened):
                 context.forget()
                 if await audience_of(context, filter) != audience:
@@ -183,12 +182,12 @@ async def _seats_of_schedule(context: Context, gid: str, after: Cursor | None) -
         board = await context.services.boards.read(schedule_id, partial(context.reads.board, schedule_id))
         return Snapshot(board, board.schedules[0].version)
 
-    steps = follow_stream(feed, schedule_id, version, snapshot, stale=_stale(epoch, feed.epoch))
+    steps = follow_stream(feed, schedule_id, version, snapshot, stale=stale(epoch, feed.epoch))
     async with aclosing(steps):
         async for step in steps:
             cursor = stream_cursor(feed.epoch, schedule_id, step.place)
             if isinstance(step, Lost):
-                yield _resync(stream_cursor(NOWHERE, schedule_id, step.place), step)
+                yield resync(stream_cursor(NOWHERE, schedule_id, step.place), step)
             elif isinstance(step, Snapshot):
                 yield _seat_snapshot(cursor, step.state)
             else:
@@ -239,11 +238,11 @@ async def _board_messages(context: Context, window: Window, epoch: str, place: P
 
     # The version of each schedule that the watcher knows; on going on from a cursor, the log alone says which.
     shown = {schedule.id: -1 for schedule in (await board()).schedules} if place else {}
-    steps = follow_log(feed, window.audience, place, board, stale=_stale(epoch, feed.epoch))
+    steps = follow_log(feed, window.audience, place, board, stale=stale(epoch, feed.epoch))
     async with aclosing(steps):
         async for step in steps:
             if isinstance(step, Lost):
-                yield _resync(log_cursor(NOWHERE, step.place), step)
+                yield resync(log_cursor(NOWHERE, step.place), step)
             elif isinstance(step, Snapshot):
                 shown = {schedule.id: schedule.version for schedule in step.state.schedules}
                 yield _seat_snapshot(log_cursor(feed.epoch, step.place), step.state)
@@ -346,11 +345,3 @@ def _remember(told: OrderedDict[UUID, int], bookings: Sequence[Booking]) -> None
         told[booking.value.id] = booking.value.version
     while len(told) > REMEMBERED:
         told.popitem(last=False)
-
-
-def _resync(cursor: Cursor, lost: Lost[int] | Lost[Position]) -> Resync:
-    return Resync(cursor=cursor, at=datetime.now(UTC), reason=lost.reason)
-
-
-def _stale(epoch: str, current: UUID) -> bool:
-    return epoch not in ("", current.hex[:8])

@@ -1,4 +1,4 @@
-"""Whose a reservation or booking is, and who else may see it."""
+"""Whose a reservation, a booking or a job is, and who else may see it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain.access import Role, may_manage, may_see_bookings, signed_in_user
 from domain.errors import Forbidden
+from domain.jobs import Job
 from domain.ledger import Booking, Reservation
 from schema.context import Context
 
@@ -37,6 +38,16 @@ async def sees_booking(context: Context, booking: Booking) -> bool:
 def owns_booking(context: Context, booking: Booking) -> bool:
     """Whether the caller booked it."""
     return context.services.bookings.owned(context.viewer, None, booking)
+
+
+async def sees_job(context: Context, job: Job) -> bool:
+    """Whether the caller started it, or is staff of the portal's organization."""
+    return owns_job(context, job) or await is_staff(context, job.organization_id)
+
+
+def owns_job(context: Context, job: Job) -> bool:
+    """Whether the caller started it."""
+    return job.account_id == context.viewer.user_id
 
 
 async def is_staff(context: Context, organization_id: UUID) -> bool:
