@@ -80,7 +80,21 @@ POLICIES: Mapping[str, Sequence[str]] = {
         f"restorer FOR UPDATE USING ({_SYSTEM})",
         f"trimmer FOR DELETE USING ({_SYSTEM})",
     ),
+    "api_key": (
+        f"caller FOR SELECT USING ({_SYSTEM} OR {_MANAGED})",
+        f"creator FOR INSERT WITH CHECK (account_id = {_OWN} AND {_MANAGED})",
+        f"revoker FOR UPDATE USING ({_SYSTEM} OR {_MANAGED})",
+    ),
     "idempotency_key": (f"caller FOR ALL USING ({_SYSTEM} OR {_CLAIMED})",),
+    "automation_job": (
+        f"caller FOR SELECT USING ({_SYSTEM} OR account_id = {_OWN} OR {_MANAGED})",
+        f"owner FOR INSERT WITH CHECK ({_SYSTEM} OR account_id = {_OWN})",
+        f"changer FOR UPDATE USING ({_SYSTEM} OR account_id = {_OWN} OR {_MANAGED})",
+    ),
+    "artifact": (
+        "caller FOR SELECT USING (EXISTS (SELECT FROM automation_job WHERE automation_job.id = artifact.job_id))",
+        f"system FOR ALL USING ({_SYSTEM})",
+    ),
 }
 
 

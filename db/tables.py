@@ -4,9 +4,10 @@ The migrations make the tables; this page, and db/policies.py for who sees which
 test compares the two. Only functions and rights stand in the migrations alone. Nothing here runs while a request is
 served.
 
-    who          Organization  Account  Membership  Session  RefreshToken  LoginThrottle
+    who          Organization  Account  Membership  Session  RefreshToken  ApiKey  LoginThrottle
     what         SeatLayout  Resource  Offering  Schedule
     the trade    Reservation  Booking  Allocation
+    elsewhere    Portal  AutomationJob  Artifact  AutomationWorker
     what was     Event  IdempotencyKey  Installation
 
 A constraint without a name has the one PostgreSQL gives it: ``<table>_<column>_check``, ``_key``, ``_fkey``.
@@ -34,6 +35,7 @@ from db.columns import (
     SmallOrNone,
     Text,
     TextOrNone,
+    Texts,
     TransactionId,
     Version,
     default,
@@ -41,6 +43,7 @@ from db.columns import (
 )
 from db.policies import declare
 from domain.catalogue import BookingMode, ResourceKind
+from domain.jobs import ArtifactKind, AutomationFailure, AutomationStatus
 from domain.ledger import BookingStatus, ReservationStatus
 
 # ---------------------------------------------------------------------------------------------- who
@@ -113,6 +116,28 @@ class RefreshToken(SQLModel, table=True):
     parent: bytes | None
     issued_at: CreatedAt
     used_at: datetime | None
+
+
+class ApiKey(SQLModel, table=True):
+    """What a program signs in with, as its hash; ``prefix`` is the part by which it is found, and no secret."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (
+        CheckConstraint("cardinality(scopes) > 0"),
+        Index("api_key_organization", "organization_id", text("id DESC")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    organization_id: UUID = Field(foreign_key="organization.id", ondelete="CASCADE")
+    account_id: UUID = Field(foreign_key="account.id", ondelete="CASCADE")
+    name: Text
+    prefix: str = Field(sa_type=TextType, unique=True)
+    hash: bytes
+    scopes: Texts
+    created_at: CreatedAt
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
 
 
 class LoginThrottle(SQLModel, table=True):
@@ -349,6 +374,118 @@ class Allocation(SQLModel, table=True):
     held_until: datetime | None
     reservation_id: UUID | None = Field(foreign_key="reservation.id")
     booking_id: UUID | None = Field(foreign_key="booking.id")
+
+
+# ---------------------------------------------------------------------------------------- elsewhere
+
+
+class Portal(SQLModel, table=True):
+    """Somebody else's portal, as the organization that its bookings belong to.
+
+    ``failures`` count visits in a row that found it down; from the fifth on it is shut for a while, and then ``probing``
+    while the first job tries it again. ``next_turn`` is when the next request may be sent to it.
+    """
+
+    __tablename__ = "portal"
+
+    key: str = Field(sa_type=TextType, primary_key=True)
+    organization_id: UUID = Field(foreign_key="organization.id", unique=True)
+    enabled: bool = Field(sa_column_kwargs=default("true"))
+    failures: int = Field(sa_column_kwargs=default("0"))
+    probing: bool = Field(sa_column_kwargs=default("false"))
+    shut_until: datetime | None
+    next_turn: datetime = Field(sa_column_kwargs=default("'-infinity'"))
+
+
+class AutomationJob(SQLModel, table=True):
+    """Somebody's wish to be booked at a portal, and what became of it. ``person`` is a keyed hash of who signed in.
+
+    A worker has it until ``lease_until``; ``lease_token`` grows with each lease. ``fence`` is the slot whose booking
+    click was about to happen.
+    """
+
+    __tablename__ = "automation_job"
+    __table_args__ = (
+        one_of("status", AutomationStatus),
+        one_of("failure", AutomationFailure),
+        CheckConstraint(
+            "(finished_at IS NOT NULL) = (status IN ('COMPLETED', 'FAILED', 'STOPPED', 'TIMED_OUT'))"
+            " AND (failure IS NOT NULL) = (status = 'FAILED')"
+            " AND (booking_id IS NOT NULL) = (status = 'COMPLETED')"
+            " AND (outcome IS NOT NULL OR status <> 'COMPLETED')"
+            " AND (lease_until IS NULL OR (finished_at IS NULL AND status <> 'QUEUED'))",
+            name="automation_job_is_whole",
+        ),
+        Index(
+            "automation_job_one_a_subject", "account_id", "portal_key", "subject",
+            unique=True, postgresql_where=text("finished_at IS NULL"),
+        ),
+        Index(
+            "automation_job_one_a_person", "portal_key", "person",
+            unique=True, postgresql_where=text("finished_at IS NULL AND person IS NOT NULL"),
+        ),
+        Index(
+            "automation_job_reference", "account_id", "reference", postgresql_where=text("reference IS NOT NULL")
+        ),
+        Index("automation_job_account", "account_id", text("created_at DESC"), text("id DESC")),
+        Index("automation_job_organization", "organization_id", text("created_at DESC"), text("id DESC")),
+        # Leases are prolonged all the time, in place.
+        {"postgresql_with": {"fillfactor": 70}},
+    )  # fmt: skip
+
+    id: UUID = Field(primary_key=True)
+    account_id: UUID = Field(foreign_key="account.id", ondelete="CASCADE")
+    organization_id: UUID = Field(foreign_key="organization.id")
+    portal_key: str = Field(sa_type=TextType, foreign_key="portal.key")
+    config: Json
+    subject: Text
+    reference: TextOrNone
+    person: bytes | None
+    status: Text
+    message: Text
+    progress: int = Field(sa_type=SmallInteger, sa_column_kwargs=default("0"))
+    steps: list[Any] = Field(sa_type=JSONB)
+    attempt: int = Field(sa_column_kwargs=default("0"))
+    stop_asked: bool = Field(sa_column_kwargs=default("false"))
+    fence: JsonOrNone
+    failure: TextOrNone
+    outcome: JsonOrNone
+    booking_id: UUID | None = Field(foreign_key="booking.id", unique=True)
+    lease_worker: UUID | None
+    lease_token: int = Field(sa_type=BigInteger, sa_column_kwargs=default("0"))
+    lease_until: datetime | None
+    created_at: datetime
+    deadline_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    version: Version
+
+
+class AutomationWorker(SQLModel, table=True):
+    """A worker with a browser: how many jobs it runs at most and now, and when it said so last."""
+
+    __tablename__ = "automation_worker"
+
+    id: UUID = Field(primary_key=True)
+    slots: int
+    busy: int
+    reported_at: datetime
+
+
+class Artifact(SQLModel, table=True):
+    """A file that is kept of a failed attempt; the file itself is in the data directory."""
+
+    __tablename__ = "artifact"
+    __table_args__ = (
+        one_of("kind", ArtifactKind),
+        Index("artifact_job", "job_id"),
+        Index("artifact_age", "taken_at"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    job_id: UUID = Field(foreign_key="automation_job.id", ondelete="CASCADE")
+    kind: Text
+    taken_at: datetime
 
 
 # ----------------------------------------------------------------------------------------- what was

@@ -12,6 +12,7 @@
     |  |- Conflict
     |  |- IdempotencyMismatch
     |  |- PolicyViolation
+    |  |- PortalUnavailable
     |  '- CredentialsRefused
     '- Denial                         no outcome of the trade; becomes a top-level error with ``extensions.code``
        |- Unauthenticated
@@ -124,6 +125,12 @@ class PolicyViolation(Refusal):
     """Possible in itself, but against a rule of the house."""
 
     code = RefusalCode.POLICY_VIOLATION
+
+
+class PortalUnavailable(Refusal):
+    """Nobody can work at this portal for now."""
+
+    code = RefusalCode.PORTAL_UNAVAILABLE
 
 
 @dataclass(eq=False)
