@@ -128,11 +128,14 @@ class OwnedReads:
         return own
 
     async def roles(self, viewer: Viewer) -> Mapping[UUID, Role]:
-        """The caller's role in each organization they are a member of."""
+        """The caller's role in each organization they are a member of; a key has one in its own alone."""
         if viewer.user_id is None:
             return {}
         found = await self._fetch(viewer, _ROLES, viewer.user_id)
-        return {row["organization_id"]: Role(row["role"]) for row in found}
+        roles = {row["organization_id"]: Role(row["role"]) for row in found}
+        if viewer.grant is None:
+            return roles
+        return {id_: role for id_, role in roles.items() if id_ == viewer.grant.organization_id}
 
     async def event_at(self, viewer: Viewer, position: Position) -> LoggedEvent | None:
         """The event at a place of the log."""

@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from db.accounts import Accounts
+from db.api_keys import ApiKeys
 from db.caller import SHOW
 from db.catalogue import Catalogue
 from db.engine import Connection, Pool
@@ -65,6 +66,11 @@ class UnitOfWork:
     def keys(self) -> Keys:
         """Idempotency keys."""
         return Keys(self._connection)
+
+    @cached_property
+    def api_keys(self) -> ApiKeys:
+        """Keys of integrators."""
+        return ApiKeys(self._connection)
 
     @cached_property
     def upkeep(self) -> Upkeep:

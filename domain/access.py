@@ -54,8 +54,11 @@ def signed_in_user(viewer: Viewer) -> UUID:
 
 
 async def role_of(tx: Transaction, viewer: Viewer, organization_id: UUID) -> Role | None:
-    """The caller's role in an organization, None for guests and for those who are no members."""
-    if viewer.user_id is None:
+    """The caller's role in an organization, None for guests and for those who are no members.
+
+    A key has no role outside its own organization.
+    """
+    if viewer.user_id is None or (viewer.grant and viewer.grant.organization_id != organization_id):
         return None
     return await tx.accounts.role(viewer.user_id, organization_id)
 

@@ -22,6 +22,7 @@ class Stream(StrEnum):
     OFFERING = "offering"
     SESSION = "session"
     AUTOMATION = "automation"
+    API_KEY = "api_key"
 
 
 class Position(NamedTuple):

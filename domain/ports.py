@@ -10,6 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.accounts import AccountStore
+from domain.api_keys import ApiKeyStore
 from domain.catalogue import Offering, Organization, Resource, Schedule
 from domain.events import Event
 from domain.idempotency import IdempotencyKeys
@@ -93,6 +94,10 @@ class Transaction(Protocol):
     @property
     def keys(self) -> IdempotencyKeys:
         """Idempotency keys."""
+
+    @property
+    def api_keys(self) -> ApiKeyStore:
+        """Keys of integrators."""
 
     @property
     def upkeep(self) -> UpkeepStore:

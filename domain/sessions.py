@@ -112,7 +112,7 @@ class AccessTokens(Protocol):
 
 
 class EndedSessions:
-    """Sessions that ended while a token of theirs may be good yet; one object a process, on its loop."""
+    """Sessions, and keys, that ended while a token of theirs may be good yet; one object a process, on its loop."""
 
     def __init__(self, access: timedelta, clock: Callable[[], float] = time.monotonic) -> None:
         self.kept_for = access + CLOCKS_APART
@@ -157,18 +157,32 @@ class EndedSessions:
             del self._ended[session_id]
 
 
+class Keys(Protocol):
+    """Knows the keys of integrators, which stand wherever an access token does."""
+
+    def recognises(self, text: str) -> bool:
+        """Whether a text has the form of a key and not of an access token."""
+
+    async def bearer(self, text: str, address: str, request_id: str) -> Viewer:
+        """The caller who shows a key. Raises Unauthenticated."""
+
+
 @dataclass(frozen=True, slots=True)
 class Authentication:
     """Tells who asks, by an Authorization value (RFC 9110, 11.6.2) or the lack of one."""
 
     tokens: AccessTokens
     ended: EndedSessions
+    keys: Keys
 
     async def __call__(self, authorization: str | None, address: str, request_id: str) -> Viewer:
         """The caller; a guest without Authorization. Raises Unauthenticated, saying what to do."""
         if authorization is None:
             return Viewer(address, request_id)
-        claims = self.tokens.verify(_bearer(authorization))
+        text = _bearer(authorization)
+        if self.keys.recognises(text):
+            return await self.keys.bearer(text, address, request_id)
+        claims = self.tokens.verify(text)
         if claims.session_id in self.ended:
             raise Unauthenticated("This session has ended; sign in again.")
         return Viewer(address, request_id, claims.user_id, claims.session_id, claims.expires_at)
@@ -178,5 +192,7 @@ def _bearer(authorization: str) -> str:
     """The token of a Bearer credential (RFC 6750, 2.1; the scheme's name in any case)."""
     scheme, _, token = authorization.strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("Send `Authorization: Bearer <access token>`, or nothing to come as a guest.")
+        raise Unauthenticated(
+            "Send `Authorization: Bearer <access token or API key>`, or nothing to come as a guest."
+        )
     return token.strip()

@@ -127,8 +127,10 @@ class Health:
             return _refused(
                 503, "The database, which knows who is staff, does not answer; see /health/ready."
             )
-        if not any(may_manage(role) for role in roles.values()):
-            return _refused(403, "This is for staff and admins of an organization.")
+        if viewer.grant is not None or not any(may_manage(role) for role in roles.values()):
+            return _refused(
+                403, "This is for staff and admins of an organization; a key has no scope for it."
+            )
         return None
 
     async def _overview(self) -> tuple[Overview, float] | None:

@@ -9,7 +9,8 @@ from datetime import timedelta
 from db.feed import Feed
 from db.unit_of_work import Database
 from domain.accounts import Accounts
-from domain.events import Stream
+from domain.api_keys import REVOKED, KnownKeys
+from domain.events import LoggedEvent, Stream
 from domain.sessions import Authentication, EndedSessions, SessionLimits
 from domain.throttle import Throttle
 from holdfast.keys import signing_keys
@@ -29,6 +30,7 @@ class Identity:
     ended: EndedSessions
     hasher: Argon2
     ring: KeyRing
+    keys: KnownKeys
 
     def jwks(self) -> Mapping[str, object]:
         """The public keys of access tokens."""
@@ -45,6 +47,12 @@ async def wire_identity(settings: Settings, database: Database, feed: Feed, secr
     tokens, ended, hasher = JwtAccessTokens(ring, ISSUER), EndedSessions(limits.access), Argon2()
     accounts = Accounts(database.begin, hasher, tokens, ended, Throttle(secret), limits)
 
+    def hear_of_key(event: LoggedEvent) -> None:
+        if event.type == REVOKED:
+            ended.note(event.stream_id)
+
     feed.tap(Stream.SESSION, lambda event: ended.note(event.stream_id))
+    feed.tap(Stream.API_KEY, hear_of_key)
     await accounts.recall_ended()
-    return Identity(accounts, Authentication(tokens, ended), ended, hasher, ring)
+    keys = KnownKeys(database.begin, ended)
+    return Identity(accounts, Authentication(tokens, ended, keys), ended, hasher, ring, keys)

@@ -18,6 +18,7 @@ from db.layouts import Layouts
 from db.owned_reads import OwnedReads
 from db.reads import Reads
 from db.unit_of_work import Database
+from domain.api_keys import ApiKeys
 from domain.bookings import Bookings
 from domain.curation import Curation
 from domain.expiry import Expiry
@@ -87,11 +88,13 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             timetable=Timetable(once),
             reservations=reservations,
             bookings=Bookings(once, reservations),
+            api_keys=ApiKeys(database.begin, once, identity.ended),
         )
         keep = timedelta(days=settings.log_retention_days) or None
         worker = Worker(database.begin, Expiry(database.begin), Housekeeping(database.begin, keep))
         rates = Rates(settings.requests_per_minute, settings.requests_per_minute_per_address, secret)
         running = [asyncio.create_task(feed.run(), name="feed")]
+        running.append(asyncio.create_task(identity.keys.keep_noting(), name="uses of keys"))
         if settings.redis_url is not None:
             running.append(asyncio.create_task(_share(rates, settings.redis_url), name="rates"))
         try:

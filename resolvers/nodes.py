@@ -13,7 +13,9 @@ from domain.events import LoggedEvent
 from resolvers.visibility import is_staff, owns_booking, owns_reservation, sees_booking, sees_reservation
 from schema.context import Context, Info
 from schema.ids import MalformedId, decode
+from schema.scopes import NODES
 from schema.types.accounts import User
+from schema.types.api_keys import ApiKey
 from schema.types.bookings import Booking, Reservation
 from schema.types.catalogue import Offering, Resource
 from schema.types.events import Event, event_position
@@ -29,6 +31,9 @@ async def node(info: Info, id: ID) -> Node | None:
     try:
         type_name, uuid = decode(id)
     except MalformedId:
+        return None
+    grant = info.context.viewer.grant
+    if grant is not None and not grant.covers(NODES.get(type_name)):
         return None
     find = _FINDERS.get(type_name)
     return await find(info.context, uuid) if find else None
@@ -101,6 +106,11 @@ async def _user(context: Context, id: UUID) -> User | None:
     return User.of(found) if found else None
 
 
+async def _api_key(context: Context, id: UUID) -> ApiKey | None:
+    found = await context.services.api_keys.find(context.viewer, id)
+    return ApiKey.of(found) if found else None
+
+
 _FINDERS: dict[str, Callable[[Context, UUID], Awaitable[Node | None]]] = {
     "Organization": _organization,
     "Resource": _resource,
@@ -111,4 +121,5 @@ _FINDERS: dict[str, Callable[[Context, UUID], Awaitable[Node | None]]] = {
     "Booking": _booking,
     "Event": _event,
     "User": _user,
+    "ApiKey": _api_key,
 }

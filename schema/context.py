@@ -15,6 +15,7 @@ from strawberry.types import Info as StrawberryInfo
 
 from domain.access import Role
 from domain.accounts import Accounts
+from domain.api_keys import ApiKeys
 from domain.bookings import Bookings
 from domain.curation import Curation
 from domain.feed import Feed
@@ -44,6 +45,7 @@ class Services:
     timetable: Timetable
     reservations: Reservations
     bookings: Bookings
+    api_keys: ApiKeys
     refusals: Counter[str] = field(default_factory=Counter)
     """How many refusals were told, by code."""
     boards: SingleFlight[Board] = field(default_factory=SingleFlight)

@@ -32,6 +32,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from schema.compiled.execution import Plans
 from schema.cost import Cost, cost_of
 from schema.errors import WireError, document_errors, too_complex
+from schema.scopes import Demands, demands_of
 from schema.size import DocumentLimits, TooComplex, check
 
 __all__ = ["Document", "DocumentLimits", "DocumentRejected", "Documents"]
@@ -67,6 +68,14 @@ class Document:
     _asked: dict[str | None, tuple[OperationType, str, Cost]] = field(default_factory=dict)
     plans: Plans = field(default_factory=Plans)
     again: bool = False
+    _demands: dict[str | None, Demands] = field(default_factory=dict)
+
+    def demands(self, schema: GraphQLSchema, name: str | None) -> Demands:
+        """What that operation needs of a key; worked out when the first one asks. Raises DocumentRejected."""
+        known = self._demands.get(name)
+        if known is None:
+            known = self._demands[name] = demands_of(schema, self.tree, self.operation(name))
+        return known
 
     def asked(self, name: str | None) -> tuple[OperationType, str, Cost]:
         """What kind that operation is, its label and what it may cost. Raises DocumentRejected."""

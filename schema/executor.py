@@ -25,8 +25,9 @@ from strawberry.execution import optimized_is_awaitable
 
 from domain.viewer import Viewer
 from schema.compiled.execution import CompiledExecution, Plans
-from schema.documents import DocumentLimits, DocumentRejected, Documents
-from schema.errors import document_errors, execution_errors, too_complex
+from schema.documents import Document, DocumentLimits, DocumentRejected, Documents
+from schema.errors import WireError, document_errors, execution_errors, too_complex
+from schema.scopes import beyond
 from schema.sharing import Shared, channel_of
 
 Result: TypeAlias = dict[str, Any]
@@ -54,7 +55,7 @@ class Prepared:
     estimated (see ``schema.cost``), and not above ``most``.
     """
 
-    tree: DocumentNode
+    document: Document
     operation_name: str | None
     kind: OperationType
     private: bool = False
@@ -63,6 +64,11 @@ class Prepared:
     most: int = 0
     plans: Plans | None = None
     """What was compiled of the document; without it, graphql-core executes."""
+
+    @property
+    def tree(self) -> DocumentNode:
+        """The document's parts."""
+        return self.document.tree
 
     @property
     def extensions(self) -> dict[str, Any]:
@@ -115,7 +121,7 @@ class Executor:
             raise DocumentRejected([too_complex(_TOO_DEAR.format(cost, most), cost=cost, limit=most)])
         # What is sent only once would pay for a plan that nobody uses: a hundred times what running it costs.
         plans = known.plans if known.again or kind is OperationType.SUBSCRIPTION else None
-        return Prepared(known.tree, operation_name, kind, known.private, label, cost, most, plans)
+        return Prepared(known, operation_name, kind, known.private, label, cost, most, plans)
 
     def trust(self, document: str) -> None:
         """Validate a document that is known beforehand, and keep it for good. Raises DocumentRejected."""
@@ -125,7 +131,7 @@ class Executor:
         """Run a query or a mutation. Never raises; unexpected failures are masked and logged."""
         execution = self._build(prepared, variables, context)
         if isinstance(execution, list):
-            return {"errors": document_errors(execution, "BAD_USER_INPUT")}
+            return {"errors": execution}
         result = execution.execute_operation()
         if isawaitable(result):
             result = await result
@@ -153,7 +159,7 @@ class Executor:
         """
         execution = self._build(prepared, variables, context)
         if isinstance(execution, list):
-            yield {"errors": document_errors(execution, "BAD_USER_INPUT")}
+            yield {"errors": execution}
             return
         source = create_source_event_stream(execution)
         if isawaitable(source):
@@ -176,8 +182,14 @@ class Executor:
 
     def _build(
         self, prepared: Prepared, variables: Variables, context: OperationContext
-    ) -> Execution[Any] | list[GraphQLError]:
-        return self._execution.build(
+    ) -> Execution[Any] | list[WireError]:
+        """What runs the operation, or why it does not run: a key that does not cover it, variables that do not fit."""
+        grant = context.viewer.grant
+        if grant and (
+            errors := beyond(prepared.document.demands(self._schema, prepared.operation_name), grant)
+        ):
+            return [*errors]
+        execution = self._execution.build(
             self._schema,
             prepared.tree,
             context_value=context,
@@ -187,6 +199,7 @@ class Executor:
             hide_suggestions=not self._suggestions,
             plans=prepared.plans,
         )
+        return document_errors(execution, "BAD_USER_INPUT") if isinstance(execution, list) else execution
 
 
 async def _of_event(execution: Execution[Any], event: Any, context: OperationContext) -> Result:

@@ -7,6 +7,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 import resolvers.accounts
+import resolvers.api_keys
 import resolvers.bookings
 import resolvers.catalogue
 import resolvers.events
@@ -41,6 +42,7 @@ class Query:
     booking_by_reference = strawberry.field(resolvers.bookings.booking_by_reference)
     bookings = strawberry.field(resolvers.bookings.bookings)
     events = strawberry.field(resolvers.events.events)
+    api_keys = strawberry.field(resolvers.api_keys.api_keys)
 
 
 def _mutation(resolver: Callable[..., Awaitable[object]]) -> Any:
@@ -66,6 +68,8 @@ class Mutation:
     open_schedules = _mutation(resolvers.schedules.open_schedules)
     block_seats = _mutation(resolvers.schedules.block_seats)
     force_release_reservation = _mutation(resolvers.reservations.force_release_reservation)
+    create_api_key = _mutation(resolvers.api_keys.create_api_key)
+    revoke_api_key = _mutation(resolvers.api_keys.revoke_api_key)
 
 
 @strawberry.type

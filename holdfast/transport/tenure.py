@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from uuid import UUID
 
 from domain.errors import Forbidden, Unauthenticated
 from domain.viewer import Viewer
@@ -26,9 +27,9 @@ class Tenure:
         self._begin(viewer)
 
     def renew(self, viewer: Viewer) -> None:
-        """Go on with a fresh token of the same user. Raises Forbidden for anybody else."""
-        if viewer.user_id is None or viewer.user_id != self.viewer.user_id:
-            message = "A fresh token must be of the same user; open another connection for another."
+        """Go on with a fresh token of the same user, or the same key. Raises Forbidden for anybody else."""
+        if viewer.user_id is None or _bearer(viewer) != _bearer(self.viewer):
+            message = "A fresh token must be of the same user, or the same key; open another connection for another."
             raise Forbidden(message)
         self.close()
         self._begin(viewer)
@@ -56,3 +57,8 @@ class Tenure:
     def _session_ended(self) -> None:
         self.close()
         self._ended(Unauthenticated("The session has ended."))
+
+
+def _bearer(viewer: Viewer) -> tuple[UUID | None, UUID | None]:
+    """Who must stay the same: a key lends less than its account has, and what runs was judged by one of them."""
+    return viewer.user_id, viewer.grant.key_id if viewer.grant else None

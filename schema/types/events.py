@@ -27,6 +27,7 @@ TYPE_NAMES = {
     Stream.OFFERING: "Offering",
     Stream.SESSION: "Session",
     Stream.AUTOMATION: "AutomationJob",
+    Stream.API_KEY: "ApiKey",
 }
 
 

@@ -22,6 +22,7 @@ from db.layouts import Layouts
 from db.unit_of_work import Database
 from domain.access import Role
 from domain.accounts import Accounts, Registration, Session
+from domain.api_keys import KnownKeys
 from domain.contact import Contact
 from domain.errors import CredentialsRefused, InvalidInput, RateLimited, RefusalCode, Unauthenticated
 from domain.events import Stream
@@ -84,7 +85,7 @@ def process(pool: Pool, passes: int = 1, limits: SessionLimits = LIMITS) -> Proc
     database = Database(pool, Layouts(), lambda: None)
     hasher, ended, tokens = CountingHasher(passes), EndedSessions(limits.access), Tokens()
     accounts = Accounts(database.begin, hasher, tokens, ended, Throttle(b"s" * 32), limits)
-    return Process(accounts, hasher, Authentication(tokens, ended))
+    return Process(accounts, hasher, Authentication(tokens, ended, KnownKeys(database.begin, ended)))
 
 
 @pytest.fixture

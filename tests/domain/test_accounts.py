@@ -19,6 +19,7 @@ from domain.sessions import (
     new_refresh_token,
     token_hash,
 )
+from domain.viewer import Viewer
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 LIMITS = SessionLimits()
@@ -122,9 +123,21 @@ class OneToken:
         return self.claims
 
 
+class OneKey:
+    """Knows one key, and nothing else of keys than how they begin."""
+
+    def recognises(self, text: str) -> bool:
+        return text.startswith("hf_")
+
+    async def bearer(self, text: str, address: str, request_id: str) -> Viewer:
+        if text != "hf_good":
+            raise Unauthenticated("Not ours.")
+        return Viewer(address, request_id, uuid4(), uuid4())
+
+
 @pytest.fixture
 def authentication() -> Authentication:
-    return Authentication(OneToken(), EndedSessions(LIMITS.access))
+    return Authentication(OneToken(), EndedSessions(LIMITS.access), OneKey())
 
 
 async def test_who_sends_nothing_is_a_guest_and_who_sends_a_token_is_its_owner(
@@ -137,8 +150,13 @@ async def test_who_sends_nothing_is_a_guest_and_who_sends_a_token_is_its_owner(
         assert Claims(viewer.user_id, viewer.session_id, viewer.expires_at) == OneToken.claims  # type: ignore[arg-type]
 
 
+async def test_a_key_stands_where_an_access_token_does(authentication: Authentication) -> None:
+    assert (await authentication("Bearer hf_good", "192.0.2.1", "r1")).signed_in
+
+
 @pytest.mark.parametrize(
-    "header", ["", " ", "good", "Bearer", "Bearer ", "Basic good", "Bearer bad", "Bearer a b"]
+    "header",
+    ["", " ", "Bearer hf_bad", "good", "Bearer", "Bearer ", "Basic good", "Bearer bad", "Bearer a b"],
 )
 async def test_a_header_that_is_no_good_token_is_refused_and_never_a_guest(
     authentication: Authentication, header: str
