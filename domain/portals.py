@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -80,11 +80,11 @@ class Person:
 class CapturedCode:
     """A login code as it just appeared: its text, the picture (PNG), and when the page changed (UTC)."""
 
-    text: str
-    image: bytes
+    text: str = field(repr=False)
+    image: bytes = field(repr=False)
     shown_at: datetime
     life: timedelta
-    autostart_url: str | None = None
+    autostart_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
