@@ -1,0 +1,198 @@
+"""Chromium under Playwright: one driver, and the browsers it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from playwright.async_api import Browser, CDPSession, Playwright, async_playwright
+from playwright.async_api import Error as PlaywrightError
+
+from automation.processes import Process, began_in, kill, process, processes, related
+from domain.portals import BrowserCrashed
+
+ARGUMENTS = (
+    # Names are looked up, and addresses judged, by who stands between a page and the network (automation/reach.py).
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    "--proxy-server=socks5://127.0.0.1:9",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--force-webrtc-ip-handling-policy",
+    "--disable-quic",
+    "--disable-domain-reliability",
+    "--no-pings",
+    "--disk-cache-size=1",
+    "--disable-gpu",
+)
+LAUNCH = 20.0
+CLOSE = 0.5
+"""Seconds that a browser has to end itself."""
+GONE = 0.3
+
+log = structlog.get_logger("holdfast.browser")
+
+
+@dataclass(slots=True)
+class Chromium:
+    """A running browser and its processes: ``root`` is the one that leads the others' session."""
+
+    browser: Browser
+    cdp: CDPSession
+    root: Process | None
+    closing: bool = field(default=False, init=False)
+
+    @property
+    def version(self) -> str:
+        """Such as "156.0.8078.79"."""
+        return self.browser.version
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended, or is about to."""
+        return self.closing or not self.browser.is_connected()
+
+    def tree(self) -> list[Process]:
+        """Its processes."""
+        return related([self.root.pid], list(processes())) if self.root else []
+
+    async def answers(self, within: float) -> bool:
+        """Whether it, and the driver before it, answers within so many seconds."""
+        try:
+            await asyncio.wait_for(self.cdp.send("Browser.getVersion"), within)
+        except (PlaywrightError, TimeoutError):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """End it, by force where it does not end itself: within a second."""
+        self.closing = True
+        tree = self.tree()
+        with contextlib.suppress(PlaywrightError, TimeoutError):
+            await asyncio.wait_for(self.browser.close(), CLOSE)
+        await _gone(tree, GONE)
+
+    def kill(self) -> None:
+        """End it now; whoever uses it is told by Playwright."""
+        for one in self.tree():
+            kill(one)
+
+
+@dataclass(slots=True)
+class Driver:
+    """Playwright's driver, a process of its own; ``folder`` is where it and its browsers keep what they write."""
+
+    playwright: Playwright
+    program: Path
+    folder: Path
+    root: Process | None
+
+    async def launch(self) -> Chromium:
+        """Start a browser. Raises BrowserCrashed."""
+        try:
+            browser = await asyncio.wait_for(self._started(), LAUNCH)
+            cdp = await browser.new_browser_cdp_session()
+            told = await cdp.send("SystemInfo.getProcessInfo")
+        except (PlaywrightError, TimeoutError) as error:
+            log.warning("browser.not_started", error=type(error).__name__)
+            raise BrowserCrashed("The browser does not start.") from None
+        pid = next(one["id"] for one in told["processInfo"] if one["type"] == "browser")
+        return Chromium(browser, cdp, process(pid))
+
+    async def answers(self, within: float) -> bool:
+        """Whether the driver itself answers within so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                asked = await self.playwright.request.new_context()
+                await asked.dispose()
+        except (PlaywrightError, TimeoutError):
+            return False
+        return True
+
+    @property
+    def dead(self) -> bool:
+        """Whether its process has ended; False where processes cannot be seen."""
+        return self.root is not None and not _lives(self.root)
+
+    async def stop(self) -> None:
+        """End it, and all browsers it started, within a second, and remove what they left in its folder."""
+        with contextlib.suppress(PlaywrightError, TimeoutError):
+            await asyncio.wait_for(self.playwright.stop(), CLOSE)
+        self.kill()
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End it now, and its browsers."""
+        seen = list(processes())
+        marked = [one.pid for one in seen if began_in(one.pid, self.folder)]
+        for one in related(marked, seen):
+            kill(one)
+
+    async def _started(self) -> Browser:
+        return await self.playwright.chromium.launch(
+            executable_path=self.program,
+            args=ARGUMENTS,
+            chromium_sandbox=os.geteuid() != 0,  # Chromium's sandbox refuses to run as root
+            handle_sigint=False,
+            handle_sigterm=False,
+            handle_sighup=False,
+            timeout=LAUNCH * 1000,
+        )
+
+
+async def start_driver(program: Path, folder: Path) -> Driver:
+    """Start a driver. It and its browsers are told by ``folder``, where they keep temporary files."""
+    folder.mkdir(mode=0o700)  # noqa: ASYNC240  # a local folder, once a driver
+    with _temporary_files_in(folder):
+        playwright = await async_playwright().start()
+    return Driver(playwright, program, folder, _driver_in(folder))
+
+
+def _driver_in(folder: Path) -> Process | None:
+    ours = os.getpid()
+    found = (one for one in processes() if one.parent == ours and began_in(one.pid, folder))
+    return max(found, key=lambda one: one.started, default=None)
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Playwright gives its driver our environment, and nothing else."""
+    tempfile.gettempdir()  # remembers its answer: ours stays what it was
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
+
+
+async def _gone(tree: list[Process], within: float) -> None:
+    """Kill what is left of these processes, and wait until they are gone, for so many seconds."""
+    for one in tree:
+        kill(one)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            while any(map(_lives, tree)):  # noqa: ASYNC110  # the kernel tells only parents
+                await asyncio.sleep(0.01)
+    _bury(tree)
+
+
+def _lives(one: Process) -> bool:
+    now = process(one.pid)
+    return now is not None and now.started == one.started and not now.dead
+
+
+def _bury(tree: list[Process]) -> None:
+    """Take notice of the dead among them that came to us when their own parent had ended."""
+    for one in tree:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(one.pid, os.WNOHANG)

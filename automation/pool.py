@@ -1,0 +1,171 @@
+"""The browsers of one worker: started before they are needed, looked after, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from automation.browser import Chromium
+from automation.engine import Engine
+from automation.processes import memory
+from domain.portals import BrowserCrashed
+
+LOOKING = 3.0
+"""Seconds between two looks at what runs."""
+SILENCE = 5.0
+"""Seconds after which who does not answer is given up."""
+
+log = structlog.get_logger("holdfast.browsers")
+
+
+class Supply(Protocol):
+    """Where a visit's browser comes from."""
+
+    async def take(self) -> Chromium:
+        """A browser that runs. Raises BrowserCrashed."""
+
+    async def give_back(self, chromium: Chromium) -> None:
+        """A visit is over."""
+
+    async def close(self) -> None:
+        """End what is not used."""
+
+
+class Each:
+    """A browser for each visit, and one more that waits for the next."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._spare: asyncio.Task[Chromium] | None = _launching(engine)
+
+    async def take(self) -> Chromium:
+        """The spare one, or a new one if that died while it waited."""
+        taking, self._spare = self._spare or _launching(self._engine), None
+        try:
+            chromium = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await _end(self._spare)
+            self._spare = taking
+            raise
+        if chromium.gone:
+            await chromium.close()
+            chromium = await self._engine.launch()
+        self._spare = self._spare or _launching(self._engine)
+        return chromium
+
+    async def give_back(self, chromium: Chromium) -> None:
+        """End it: nothing of a visit reaches the next."""
+        await chromium.close()
+
+    async def close(self) -> None:
+        """End the spare."""
+        await _end(self._spare)
+
+
+class One:
+    """One browser for all visits; when it has died, another."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._one = _launching(engine)
+
+    async def take(self) -> Chromium:
+        """The one."""
+        if self._one.done() and (self._one.exception() or self._one.result().gone):
+            await _end(self._one)
+            self._one = _launching(self._engine)
+        return await asyncio.shield(self._one)
+
+    async def give_back(self, chromium: Chromium) -> None:
+        """It stays for the others."""
+
+    async def close(self) -> None:
+        """End it."""
+        await _end(self._one)
+
+
+@dataclass(slots=True)
+class Pool:
+    """Browsers for at most ``at_once`` visits; each visit may use ``most`` bytes of memory, or its browser is ended."""
+
+    engine: Engine
+    supply: Supply
+    at_once: int
+    most: int
+    _used: list[Chromium] = field(default_factory=list, init=False)
+    _places: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = asyncio.Semaphore(self.at_once)
+
+    @asynccontextmanager
+    async def browser(self) -> AsyncIterator[Chromium]:
+        """A browser for one visit, as soon as there is room. Raises BrowserCrashed."""
+        async with self._places:
+            chromium = await self.supply.take()
+            self._used.append(chromium)
+            try:
+                yield chromium
+            finally:
+                self._used.remove(chromium)
+                await asyncio.shield(self.supply.give_back(chromium))
+
+    async def look_after(self) -> None:
+        """End what is silent, or has grown too big, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOKING)
+            await self.engine.look(SILENCE)
+            browsers = {id(chromium): chromium for chromium in self._used}.values()
+            await asyncio.gather(*(self._look(chromium) for chromium in browsers))
+
+    async def close(self) -> None:
+        """End what is left."""
+        await self.supply.close()
+        await self.engine.stop()
+
+    async def _look(self, chromium: Chromium) -> None:
+        if chromium.gone:
+            return
+        if not await chromium.answers(SILENCE):
+            log.warning("browser.silent")
+            chromium.kill()
+            return
+        used = await asyncio.to_thread(lambda: sum(map(memory, chromium.tree())))
+        if used > self.most * max(1, self._used.count(chromium)):
+            log.warning("browser.too_big", mib=used >> 20)
+            chromium.kill()
+
+
+@asynccontextmanager
+async def open_pool(engine: Engine, *, shared: bool, at_once: int, most: int) -> AsyncIterator[Pool]:
+    """A pool, looked after, and ended with everything it started."""
+    pool = Pool(engine, One(engine) if shared else Each(engine), at_once, most)
+    looking = asyncio.create_task(pool.look_after(), name="browsers")
+    try:
+        yield pool
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        await pool.close()
+
+
+def _launching(engine: Engine) -> asyncio.Task[Chromium]:
+    task = asyncio.create_task(engine.launch(), name="launch")
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever takes it is told
+    return task
+
+
+async def _end(launched: asyncio.Task[Chromium] | None) -> None:
+    """End a browser that nobody took, also one that is only just starting."""
+    if launched is None:
+        return
+    try:
+        chromium = await launched
+    except BrowserCrashed:
+        return
+    await chromium.close()

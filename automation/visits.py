@@ -1,0 +1,97 @@
+"""Visits to portals: each in a browser of its own, or in a context of one that a worker's jobs share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from playwright.async_api import BrowserContext, Page, ViewportSize
+from playwright.async_api import Error as PlaywrightError
+
+from automation.browser import CLOSE, Chromium
+from automation.engine import Engine
+from automation.pool import Pool, open_pool
+from automation.portals import Opens
+from automation.reach import open_reach
+from domain.jobs import Job
+from domain.portals import BrowserCrashed, Portal, Visit
+
+SCREEN: ViewportSize = {"width": 1280, "height": 900}
+STEP = 15_000
+"""Milliseconds that Playwright waits for what an adapter does not bound itself."""
+
+log = structlog.get_logger("holdfast.visits")
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserVisits:
+    """``domain.portals.Visits`` in Chromium."""
+
+    pool: Pool
+    visit_of: Callable[[str], Opens]
+    inside: frozenset[str]
+
+    @asynccontextmanager
+    async def __call__(self, job: Job, portal: Portal) -> AsyncIterator[Visit]:
+        """A visit for a job; leaving closes its context, and its browser, within a second."""
+        async with self.pool.browser() as chromium, self._page(chromium, portal) as page:
+            try:
+                yield self.visit_of(portal.key)(page, portal)
+            except PlaywrightError:
+                if chromium.gone or page.is_closed():
+                    raise BrowserCrashed("The browser is gone.") from None
+                raise
+
+    @asynccontextmanager
+    async def _page(self, chromium: Chromium, portal: Portal) -> AsyncIterator[Page]:
+        inside = self.inside.intersection(portal.origins)
+        async with open_reach(portal.origins, inside) as reach:
+            context = await _context(chromium, portal, reach.proxy)
+            try:
+                yield await context.new_page()
+            finally:
+                with contextlib.suppress(PlaywrightError, TimeoutError):
+                    await asyncio.wait_for(context.close(), CLOSE)
+
+
+@asynccontextmanager
+async def open_visits(
+    program: Path,
+    folder: Path,
+    visit_of: Callable[[str], Opens],
+    *,
+    sharing: Literal["job", "worker"] = "job",
+    at_once: int = 4,
+    memory: int = 2**30,
+    inside: frozenset[str] = frozenset(),
+) -> AsyncIterator[BrowserVisits]:
+    """Visits with this browser, at most ``at_once``, each in ``memory`` bytes.
+
+    ``folder`` takes temporary files; ``inside`` are the origins that may be on this machine or in a private network.
+    """
+    engine = Engine(program, folder)
+    async with open_pool(engine, shared=sharing == "worker", at_once=at_once, most=memory) as pool:
+        yield BrowserVisits(pool, visit_of, inside)
+
+
+async def _context(chromium: Chromium, portal: Portal, proxy: str) -> BrowserContext:
+    try:
+        context = await chromium.browser.new_context(
+            proxy={"server": proxy},
+            locale="sv-SE",
+            timezone_id=portal.time_zone,
+            viewport=SCREEN,
+            accept_downloads=False,
+            service_workers="block",
+            permissions=[],
+        )
+    except PlaywrightError:
+        raise BrowserCrashed("The browser gives no page.") from None
+    context.set_default_timeout(STEP)
+    return context
