@@ -44,8 +44,8 @@ RETURNING statement_timestamp()
 """
 _OPEN = """
 INSERT INTO schedule (id, organization_id, offering_id, resource_id, layout_id, mode, origin_key, destination_key,
-  during, starts_at, local_date, time_zone, price_amount, price_currency, seat_total)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+  during, starts_at, local_date, time_zone, price_amount, price_currency, seat_total, status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
 _OPENED_WITH = """
 SELECT s.id FROM schedule s JOIN schedule f ON f.id = $1
@@ -154,6 +154,7 @@ class Catalogue:
                     s.price.amount,
                     s.price.currency,
                     s.seat_total,
+                    s.status.value,
                 )
                 for s in schedules
             ],

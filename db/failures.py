@@ -10,6 +10,7 @@ from domain.errors import (
     Contended,
     HoldfastError,
     NotFound,
+    PolicyViolation,
     SeatsUnavailable,
     Unavailable,
 )
@@ -19,6 +20,13 @@ CONSTRAINTS: dict[str, HoldfastError] = {
         "The resource runs another schedule at that time; choose other starts.", ("localStarts",)
     ),
     "resource_provider_id_fkey": NotFound("No such user.", ("providerId",)),
+    "automation_job_one_a_subject": PolicyViolation(
+        "There is a job for this person at this portal that is not over; wait for its end, or stop it.",
+        ("portalKey",),
+    ),
+    "automation_job_one_a_person": PolicyViolation(
+        "Another job for the person who signed in is not over at this portal."
+    ),
     "allocation_pkey": SeatsUnavailable("A seat was taken in this moment; choose again.", ("target",)),
 }
 

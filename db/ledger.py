@@ -108,9 +108,9 @@ WITH converted AS (
 ),
 sold AS (
   INSERT INTO booking (id, reference, schedule_id, organization_id, reservation_id, account_id, status, seats,
-    total_amount, total_currency, contact_name, contact_email, contact_phone, created_at)
+    total_amount, total_currency, contact_name, contact_email, contact_phone, created_at, external_reference)
   SELECT $3, $4, c.schedule_id, c.organization_id, c.id, $5, $6, c.seats, c.total_amount, c.total_currency,
-    $7, $8, $9, $2
+    $7, $8, $9, $2, $10
   FROM converted c
 ),
 kept AS (
@@ -280,6 +280,7 @@ class Ledger:
             booking.contact.name,
             booking.contact.email,
             booking.contact.phone,
+            booking.external_reference,
         )
 
     async def booking(self, booking_id: UUID) -> Booking | None:

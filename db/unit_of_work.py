@@ -20,6 +20,7 @@ from db.caller import SHOW
 from db.catalogue import Catalogue
 from db.engine import Connection, Pool
 from db.failures import NotApplied, meaning
+from db.jobs import Jobs
 from db.keys import Keys
 from db.layouts import Layouts
 from db.ledger import Ledger
@@ -71,6 +72,11 @@ class UnitOfWork:
     def api_keys(self) -> ApiKeys:
         """Keys of integrators."""
         return ApiKeys(self._connection)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Automation jobs, their queue and their portals."""
+        return Jobs(self._connection)
 
     @cached_property
     def upkeep(self) -> Upkeep:

@@ -163,6 +163,20 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job about to be written, QUEUED; ``life`` is the time that all its attempts together may take."""
+
+    id: UUID
+    account_id: UUID
+    organization_id: UUID
+    portal_key: str
+    config: Mapping[str, object]
+    life: timedelta
+    subject: str = ""
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to run a job until ``until`` (UTC, the database's clock); ``token`` fences off earlier holders."""
 
@@ -201,11 +215,14 @@ class Advance:
 
 class JobStore(Protocol):
     """Jobs in the database. Each write that changes what watchers see gives the job with its next version; the use
-    case emits the event.
+    case emits the event. What is said to be refused by the database is refused when the transaction ends.
     """
 
-    async def add(self, job: Job) -> Job:
+    async def add(self, job: NewJob) -> Job:
         """Write a new job, QUEUED. Raises PolicyViolation where the subject has one that is not over at the portal."""
+
+    async def unfinished(self, account_id: UUID) -> int:
+        """How many of an account's jobs are not over; until the transaction ends, nobody else counts them."""
 
     async def job(self, job_id: UUID) -> Job | None:
         """A job as the caller may see it, locked until the transaction ends; None if there is none."""
@@ -214,7 +231,13 @@ class JobStore(Protocol):
         """An account's newest job with an id that they picked."""
 
     async def ask_to_stop(self, job_id: UUID) -> Job:
-        """Note that the job is to stop; a QUEUED one is STOPPED at once."""
+        """Note that a job that is locked and not over is to stop.
+
+        One that nobody runs has ended at once: STOPPED, behind a fence FAILED (UNKNOWN_OUTCOME).
+        """
+
+    async def ask_all_to_stop(self, portal: str) -> Sequence[Job]:
+        """The same for all jobs of a portal that somebody runs; those that were not asked before."""
 
     async def claim(self, worker: UUID, portals: Sequence[str], lease: timedelta) -> Claim | None:
         """Take the next job: one whose lease ran out, else of the account that has run least, the oldest; or None.
@@ -224,19 +247,31 @@ class JobStore(Protocol):
         """
 
     async def overdue(self, limit: int) -> Sequence[Job]:
-        """End jobs without a live lease whose deadline passed: TIMED_OUT, behind a fence FAILED (UNKNOWN_OUTCOME)."""
+        """End jobs without a live lease whose deadline passed (TIMED_OUT), or that were to stop (STOPPED).
+
+        Behind a fence either is FAILED (UNKNOWN_OUTCOME).
+        """
 
     async def renew(self, leases: Sequence[Lease], by: timedelta) -> Mapping[UUID, tuple[Lease, bool]]:
-        """Prolong leases; by job the new lease and whether it is to stop. What is missing is lost."""
+        """Prolong leases; by job the new lease, and whether it is to stop, if only since its portal is off.
+
+        What is missing is lost. One that ran out may be prolonged as long as nobody else took the job.
+        """
 
     async def advance(self, lease: Lease, advance: Advance) -> Job:
-        """Write a step of a run. A final status ends the lease. Raises LeaseLost."""
+        """Write a step of a run. A final status ends the lease. Raises LeaseLost.
+
+        A fence needs a lease that has not run out: whoever takes the job over must find it.
+        """
 
     async def identify(self, lease: Lease, person: bytes) -> None:
         """Note who signed in (a keyed hash). Raises PolicyViolation if another job of theirs is not over, LeaseLost."""
 
     async def keep(self, lease: Lease, artifacts: Sequence[Artifact]) -> Job:
         """Note files that were kept. Raises LeaseLost."""
+
+    async def forget_artifacts(self, keep: timedelta, limit: int) -> Sequence[Artifact]:
+        """Drop up to ``limit`` of those older than ``keep``; their files are the caller's to delete."""
 
     async def give_back(self, leases: Sequence[Lease]) -> Sequence[Job]:
         """End leases of runs that were broken off on purpose (a worker's shutdown): QUEUED again, first in line."""
@@ -260,10 +295,13 @@ class JobStore(Protocol):
         """The portal's row, made with an organization of that name where it is missing."""
 
     async def switch_portal(self, key: str, on: bool) -> PortalState | None:
-        """Kill switch: no job of it starts, and those that run are asked to stop."""
+        """Kill switch: no job of an off portal starts."""
 
     async def note_portal(self, key: str, down: bool) -> PortalState:
-        """Count what a visit found; several failures in a row open the circuit for a while."""
+        """Count what a visit found: five failures in a row shut the portal for 60 s.
+
+        After that one job may try it; each failure then doubles the time, up to 30 min.
+        """
 
 
 @dataclass(frozen=True, slots=True)

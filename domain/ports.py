@@ -14,6 +14,7 @@ from domain.api_keys import ApiKeyStore
 from domain.catalogue import Offering, Organization, Resource, Schedule
 from domain.events import Event
 from domain.idempotency import IdempotencyKeys
+from domain.jobs import JobStore
 from domain.ledger import Ledger
 from domain.seats import SeatLayout
 from domain.viewer import Viewer
@@ -98,6 +99,10 @@ class Transaction(Protocol):
     @property
     def api_keys(self) -> ApiKeyStore:
         """Keys of integrators."""
+
+    @property
+    def jobs(self) -> JobStore:
+        """Automation jobs, their queue and their portals."""
 
     @property
     def upkeep(self) -> UpkeepStore:

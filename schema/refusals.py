@@ -54,6 +54,7 @@ TOLD = [
     _Told(errors.Conflict, types.Conflict),
     _Told(errors.IdempotencyMismatch, types.IdempotencyMismatch),
     _Told(errors.PolicyViolation, types.PolicyViolation),
+    _Told(errors.PortalUnavailable, types.PortalUnavailable),
     _Told(errors.CredentialsRefused, types.CredentialsRefused),
 ]
 """What ``strawberry.Schema(exception_handlers=...)`` takes. A refusal whose type is no member of the field's union
