@@ -24,7 +24,11 @@ SELECT (SELECT version_num FROM {VERSION_TABLE}) AS schema, {_LAG} AS lag,
   (SELECT jsonb_object_agg(name, jsonb_build_object(
      'ran', extract(epoch FROM now() - ran_at)::float8,
      'failed', extract(epoch FROM now() - failed_at)::float8,
-     'error', error)) FROM worker_loop) AS loops
+     'error', error)) FROM worker_loop) AS loops,
+  (SELECT jsonb_object_agg(status, jobs) FROM (
+     SELECT status, count(*) AS jobs FROM automation_job WHERE finished_at IS NULL GROUP BY status) j) AS jobs,
+  (SELECT jsonb_build_object('workers', count(*), 'slots', coalesce(sum(slots), 0), 'busy', coalesce(sum(busy), 0))
+   FROM automation_worker WHERE reported_at > now() - interval '30 seconds') AS browsers
 """
 
 
@@ -56,16 +60,28 @@ class LoopSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Browsers:
+    """Workers with a browser that reported lately, how many jobs they can run together, and how many they do."""
+
+    workers: int
+    slots: int
+    busy: int
+
+
+@dataclass(frozen=True, slots=True)
 class Overview(Readiness):
     """The same, with PostgreSQL's release, what is held now, and when the log begins (UTC; None for an empty one).
 
-    ``loops`` are those of the worker by name, in whichever process they run.
+    ``loops`` are those of the worker by name, in whichever process they run; ``jobs`` says how many are not over, by
+    status.
     """
 
     release: str
     active_reservations: int
     log_begins: datetime | None
     loops: Mapping[str, LoopSeen]
+    jobs: Mapping[str, int]
+    browsers: Browsers
 
 
 async def readiness(pool: Pool, settled: Position) -> Readiness:
@@ -81,7 +97,8 @@ async def overview(pool: Pool, settled: Position) -> Overview:
     """Ask for everything."""
     (row,) = await pool.fetch(_OVERVIEW, str(settled.xid), settled.id)
     loops = {name: LoopSeen(**loop) for name, loop in (row["loops"] or {}).items()}
-    return Overview(**{**row, "loops": loops})
+    browsers = Browsers(**row["browsers"])
+    return Overview(**{**row, "loops": loops, "jobs": row["jobs"] or {}, "browsers": browsers})
 
 
 def use_of(pool: Pool) -> PoolUse:

@@ -83,6 +83,7 @@ class Health:
             "connections": asdict(self.transport.figures),
             "reservations": {"active": known.active_reservations if known else None},
             "worker": self._worker(known),
+            "automation": _automation(known),
             "switched_off": self._switched_off(),
         }
         return JSONResponse(body, headers=_NO_STORE)
@@ -188,6 +189,14 @@ class Health:
         if settings.log_retention_days == 0:
             off["retention"] = "HOLDFAST_LOG_RETENTION_DAYS=0: the log is kept for ever"
         return off
+
+
+def _automation(known: Overview | None) -> Told:
+    """Workers with a browser, how many jobs they can run and do, and the jobs that are not over, by status."""
+    if known is None:
+        return {"status": "unknown"}
+    status = "ok" if known.browsers.workers else "no worker with a browser"
+    return {"status": status, **asdict(known.browsers), "jobs": dict(known.jobs)}
 
 
 def _loop_told(loop: LoopSeen | None, late: float) -> Told:

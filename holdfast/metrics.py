@@ -44,6 +44,7 @@ class Metrics:
             *self._feed(),
             *self._pool(),
             *self._loops(),
+            *self._shown(),
             *self._database(seen),
         ]
 
@@ -106,12 +107,28 @@ class Metrics:
             {each.name: each.failures for each in loops},
         )
 
+    def _shown(self) -> Iterator[Metric]:
+        shown = self.app.services.shown
+        yield _counter("codes_shown", "Login codes handed to those who watch a job", None, shown["code"])
+        yield _counter(
+            "pictures_shown", "Pictures of a page handed to those who watch it", None, shown["picture"]
+        )
+
     def _database(self, seen: Overview | None) -> Iterator[Metric]:
         yield _gauge("database_up", "Whether the database answers", float(seen is not None))
         if seen is None:
             return
         yield _gauge("log_lag_seconds", "Age of the oldest event that is not told in order yet", seen.lag)
         yield _gauge("active_reservations", "Reservations held now", seen.active_reservations)
+        yield _family(
+            "gauge",
+            "automation_jobs",
+            "Jobs that are not over",
+            [((("status", status),), count) for status, count in seen.jobs.items()],
+        )
+        yield _gauge("automation_workers", "Workers with a browser", seen.browsers.workers)
+        yield _gauge("automation_slots", "Jobs that they can run together", seen.browsers.slots)
+        yield _gauge("automation_busy", "Jobs that they run", seen.browsers.busy)
         yield _family(
             "gauge",
             "loop_age_seconds",

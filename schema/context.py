@@ -48,6 +48,8 @@ class Services:
     api_keys: ApiKeys
     refusals: Counter[str] = field(default_factory=Counter)
     """How many refusals were told, by code."""
+    shown: Counter[str] = field(default_factory=Counter)
+    """How many codes (``code``) and pictures of pages (``picture``) were handed to those who watch."""
     boards: SingleFlight[Board] = field(default_factory=SingleFlight)
     """The boards that watchers are being shown, read once for all who come at once."""
 
