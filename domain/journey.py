@@ -53,13 +53,10 @@ class Journey:
 
     async def _to_a_booking(self) -> Outcome:
         """Go on after each interruption, from as far as it left us."""
-        logins = 0
+        sessions = 0
         while True:
             try:
                 if not self._signed_in:
-                    if (logins := logins + 1) > self.walk.patience.logins:
-                        message = "The portal signed you out again and again."
-                        raise JourneyEnded(AutomationFailure.LOGIN_REFUSED, message)
                     await sign_in(self.walk, self.expected)
                     self._signed_in = True
                     if self.walk.run.fence is None:
@@ -70,6 +67,9 @@ class Journey:
                 return await self._booker.book()
             except LoggedOut:
                 self._signed_in = False
+                if (sessions := sessions + 1) == self.walk.patience.sessions:
+                    message = "The portal signed you out again and again."
+                    raise JourneyEnded(AutomationFailure.LOGIN_REFUSED, message) from None
             except PortalDown:
                 await self.walk.bear_silence()
 

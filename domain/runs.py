@@ -77,8 +77,8 @@ class Patience:
     """Login orders that may run out unscanned."""
     login: float = 600.0
     """For the person to sign in."""
-    logins: int = 5
-    """Times that a person is asked to sign in within one run."""
+    sessions: int = 5
+    """Sessions that the portal may end within one run."""
     readings: tuple[float, ...] = (0.0, 2.0, 4.0, 8.0, 16.0)
     """Pauses before each look for an outcome; a click may still be on its way for as long as they take together."""
     first_pause: float = 2.0
