@@ -14,6 +14,7 @@ from db import job_rows
 from db.engine import Connection
 from db.job_rows import JOB_COLUMNS
 from db.portals import PortalStates
+from domain.errors import PolicyViolation
 from domain.jobs import (
     FINAL,
     PROGRESS,
@@ -142,7 +143,9 @@ FROM clock_timestamp() AS at
 WHERE {_HELD} AND ($8::jsonb IS NULL OR j.lease_until > at)
 RETURNING {JOB_COLUMNS}
 """
-_IDENTIFY = f"UPDATE automation_job j SET person = $3 WHERE {_HELD} RETURNING true"
+_IDENTIFY = f"""
+UPDATE automation_job j SET person = coalesce(j.person, $3) WHERE {_HELD} RETURNING person = $3
+"""
 _KEEP = f"""
 WITH kept AS (UPDATE automation_job j SET version = j.version + 1 WHERE {_HELD} RETURNING j.*),
 noted AS (
@@ -278,7 +281,8 @@ class Jobs(PortalStates):
 
     async def identify(self, lease: Lease, person: bytes) -> None:
         """Note who signed in; the database knows one unfinished job a person and portal."""
-        _held(await self._connection.fetchval(_IDENTIFY, lease.job_id, lease.token, person))
+        if not _held(await self._connection.fetchval(_IDENTIFY, lease.job_id, lease.token, person)):
+            raise PolicyViolation("Somebody else signed in for this job before.")
 
     async def keep(self, lease: Lease, artifacts: Sequence[Artifact]) -> Job:
         """Note files of a job."""

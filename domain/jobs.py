@@ -265,7 +265,11 @@ class JobStore(Protocol):
         """
 
     async def identify(self, lease: Lease, person: bytes) -> None:
-        """Note who signed in (a keyed hash). Raises PolicyViolation if another job of theirs is not over, LeaseLost."""
+        """Note who signed in (a keyed hash).
+
+        Raises PolicyViolation if another job of theirs is not over, or if an earlier attempt was somebody else's: what
+        that one booked is not in this person's list. Raises LeaseLost.
+        """
 
     async def keep(self, lease: Lease, artifacts: Sequence[Artifact]) -> Job:
         """Note files that were kept. Raises LeaseLost."""
