@@ -82,7 +82,7 @@ POLICIES: Mapping[str, Sequence[str]] = {
     ),
     "api_key": (
         f"caller FOR SELECT USING ({_SYSTEM} OR {_MANAGED})",
-        f"creator FOR INSERT WITH CHECK (account_id = {_OWN} AND {_MANAGED})",
+        f"creator FOR INSERT WITH CHECK ({_SYSTEM} OR account_id = {_OWN} AND {_MANAGED})",
         f"revoker FOR UPDATE USING ({_SYSTEM} OR {_MANAGED})",
     ),
     "idempotency_key": (f"caller FOR ALL USING ({_SYSTEM} OR {_CLAIMED})",),

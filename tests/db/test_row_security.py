@@ -44,6 +44,7 @@ WHOSE = {
     "booking": "contact_name",
     "event": "data ->> 'whose'",
     "idempotency_key": "key",
+    "api_key": "account_id::text",
 }
 """Whose a row is: a name, or the id of an account."""
 
@@ -55,6 +56,7 @@ CHANGE = {
     "reservation": "version = version",
     "booking": "version = version",
     "idempotency_key": "key = key",
+    "api_key": "revoked_at = revoked_at",
 }
 
 SOLD = "schedule_id, organization_id, seats, total_amount, total_currency, created_at"
@@ -78,6 +80,12 @@ used AS (
 INSERT INTO event (stream, stream_id, version, type, at, actor, organization_id, account_id, resource_id, data)
 SELECT 'booking', $1, 1, 'booking.confirmed', now(), 'system', s.organization_id, $2, s.resource_id,
   jsonb_build_object('whose', $3::text) FROM schedule s WHERE s.id = $4
+"""
+
+
+MAKE_KEY = """
+INSERT INTO api_key (id, organization_id, account_id, name, prefix, hash, scopes)
+VALUES (gen_random_uuid(), $1, $2, 'till', gen_random_uuid()::text, '', '{AUTOMATION}')
 """
 
 
@@ -143,6 +151,8 @@ async def case(world: World, database_url: str) -> AsyncIterator[Case]:
         await tables.execute(
             "INSERT INTO refresh_token (hash, session_id) VALUES ($1, $2)", name.encode(), person.session_id
         )
+    for departure in (here, there):
+        await tables.execute(MAKE_KEY, departure.organization.id, departure.staff.user_id)
     callers = {
         "stranger": world.guest(),
         "guest": world.guest().showing(guests),
@@ -166,6 +176,7 @@ def expected(table: str, caller: str) -> set[str]:
         "session": signed_in,
         "membership": {"staff", "rival", "provider"},
         "refresh_token": {"anna", "bert"},
+        "api_key": {"staff", "rival"},
     }.get(table, customers)
     if caller == "system":
         return whole
@@ -303,6 +314,8 @@ async def test_nobody_writes_in_the_name_of_another(case: Case) -> None:
         f" SELECT {new}, {bert}, {SOLD}, 'more', status FROM booking",
         "event": "(stream, stream_id, version, type, at, actor, actor_id, data)"
         f" VALUES ('x', {new}, 1, 'x', now(), 'user', {bert}, '{{}}')",
+        "api_key": f"(id, organization_id, account_id, name, prefix, hash, scopes)"
+        f" VALUES ({new}, {house}, '{case.account('anna')}', 'till', 'x', '', '{{AUTOMATION}}')",
         "idempotency_key": "(scope, key, operation, fingerprint) VALUES ('bert', 'more', 'book', '')",
     }
     for table in POLICIES:

@@ -37,6 +37,7 @@ PROMISED = [
 
 WHOLE_LISTS = {
     "nodes", "seats", "memberships", "schedules", "bookings", "changed", "unavailable", "alternatives", "path",
+    "scopes",
 }  # fmt: skip
 """Lists that are given whole: each is bounded by a layout, a call or a window of days."""
 NO_KEY = {"register", "login", "refreshSession", "logout", "changePassword"}

@@ -25,6 +25,9 @@ from graphql import (
 )
 
 from domain.access import Role
+from domain.api_keys import KeyWish
+from domain.catalogue import Organization
+from domain.scopes import Scope
 from domain.viewer import Viewer
 from schema.documents import DocumentLimits
 from schema.executor import Executor
@@ -36,7 +39,7 @@ pytestmark = pytest.mark.feature("S0.6", "S3.45")
 
 Json = dict[str, Any]
 core = schema._schema
-PERSONAL = ("Reservation", "Booking", "Contact", "User", "Membership", "Event")
+PERSONAL = ("Reservation", "Booking", "Contact", "User", "Membership", "Event", "ApiKey")
 MUCH = 1_000_000
 LIMITS = DocumentLimits(
     characters=MUCH, tokens=MUCH, depth=100, aliases=MUCH, selections=MUCH, repeats=MUCH, cost=10**9
@@ -112,6 +115,7 @@ class Case:
     staff: Viewer
     admin: Viewer
     provider: Viewer
+    api_key: str
     strangers: dict[str, Viewer]
     reservations: list[str] = field(default_factory=list)
     bookings: list[str] = field(default_factory=list)
@@ -188,6 +192,7 @@ async def case(world: World) -> Case:
         staff=staff,
         admin=admin,
         provider=provider,
+        api_key=await _api_key(world, staff, organization),
         strangers={
             "guest": world.guest("198.51.100.7"),
             "another account": await world.person("bertil"),
@@ -209,6 +214,10 @@ async def case(world: World) -> Case:
         await sell(world, stranger, mine, {"email": "stranger@test.example"})
     account = await world.tables.fetchrow("SELECT * FROM account WHERE id = $1", astrid.user_id)
     assert account is not None
+    prefix = await world.tables.fetchval(
+        "UPDATE api_key SET expires_at = now() + interval '1 day', last_used_at = now() RETURNING prefix"
+    )
+    case.secrets |= {"the key": case.api_key, "the key's prefix": prefix, "the key's name": "A till of ours"}
     case.secrets |= {
         "Astrid's address": account["email"],
         "Astrid's name": account["name"],
@@ -216,6 +225,11 @@ async def case(world: World) -> Case:
         "Astrid's id": _user(astrid),
     }
     return case
+
+
+async def _api_key(world: World, staff: Viewer, organization: Organization) -> str:
+    wish = KeyWish(organization.id, "A till of ours", [Scope.BOOKINGS_READ])
+    return encode("ApiKey", (await world.app.services.api_keys.create(staff, wish)).id)
 
 
 async def _customer(case: Case, viewer: Viewer, row: str, name: str, email: str, phone: str) -> None:
@@ -246,7 +260,7 @@ async def _customer(case: Case, viewer: Viewer, row: str, name: str, email: str,
 async def attempts(case: Case) -> dict[str, list[Json]]:
     """What to try on each root field; a list of variables, ids and tokens of others among them."""
     events, wrong = await case.events(), "not-a-token"
-    everything_ = [*case.reservations, *case.bookings, *case.users, *events]
+    everything_ = [*case.reservations, *case.bookings, *case.users, *events, case.api_key]
     of_reservation = [
         {"id": id_, "token": token}
         for id_ in (*case.reservations, *case.bookings, "", "x", "'; DROP TABLE reservation; --", "\0")
@@ -281,6 +295,9 @@ async def attempts(case: Case) -> dict[str, list[Json]]:
             page | {"filter": whose},
             *(page | {"filter": {"subjectId": id_}} for id_ in (*everything_, case.schedule)),
         ],
+        "apiKeys": [page | whose],
+        "createApiKey": [{"input": whose | {"name": "x", "scopes": ["BOOKINGS_READ"]}}],
+        "revokeApiKey": [{"input": {"id": case.api_key}}],
         "register": [{"input": {"email": case.secrets["Astrid's address"].upper(), "password": "short"}}],
         "login": [{"input": {"email": case.secrets["Astrid's address"], "password": "a wrong password"}}],
         "refreshSession": [{"input": {"refreshToken": token}} for token in (wrong, "", *case.tokens.values())],
@@ -370,6 +387,7 @@ async def _tables(world: World) -> dict[str, list[str]]:
         "offering",
         "event",
         "membership",
+        "api_key",
     )
     return {
         name: [row[0] for row in await world.tables.fetch(f"SELECT t::text FROM {name} t ORDER BY 1")]
@@ -441,7 +459,7 @@ async def test_who_may_see_it_sees_every_field(case: Case) -> None:
         assert case.secrets[f"Astrid's {name}"] not in shown["staff"]
     for who in shown:
         assert case.secrets["the guest's token"] not in shown[who]  # it is given once, to who reserved
-    never = {"Booking_externalReference", "Booking_cancelledAt", "Reservation_token"}
+    never = {"Booking_externalReference", "Booking_cancelledAt", "Reservation_token", "ApiKey_revokedAt"}
     every = {f"{name}_{inner}" for name in PERSONAL for inner in _object(name).fields}
     assert every - seen <= never, "fields that no positive control reached"
 

@@ -28,7 +28,7 @@ CREATE TABLE api_key (
 """
 POLICIES = (
     f"caller ON api_key FOR SELECT USING ({SYSTEM} OR {MANAGED})",
-    f"creator ON api_key FOR INSERT WITH CHECK (account_id = {OWN} AND {MANAGED})",
+    f"creator ON api_key FOR INSERT WITH CHECK ({SYSTEM} OR account_id = {OWN} AND {MANAGED})",
     f"revoker ON api_key FOR UPDATE USING ({SYSTEM} OR {MANAGED})",
 )
 
