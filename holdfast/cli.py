@@ -76,6 +76,22 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--part", type=_part, help=argparse.SUPPRESS)  # how one of several is started
     serve.add_argument("--siblings", type=Path, help=argparse.SUPPRESS)  # where it finds the others
     add("worker", "run the background loops alone, beside servers on the same database", commands.worker)
+    portal = add("portal", "run a demo portal: a site to book on, with a phone to log in by", commands.portal)
+    portal.add_argument("--port", type=int, default=8001, help="by default 8001; 0 takes a free one")
+    portal.add_argument(
+        "--seed", type=int, default=1, help="what happens by itself is the same for the same seed"
+    )
+    portal.add_argument(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a choice of how it behaves (docs/demo-portal.md); may be given several times",
+    )
+    portal.add_argument(
+        "--control", action="store_true", help="let who has a token, which is printed, steer it: for tests"
+    )
+    portal.add_argument("--listening", type=int, help=argparse.SUPPRESS)  # how a server starts one
     add("migrate", "bring the database to this version's schema", commands.migrate)
     add("seed", "fill an empty database with demo data and print its passwords once", commands.seed)
     backup = add(

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 
 from holdfast.database import database
+from holdfast.demo_portal import beside
 from holdfast.garbage import hold_off
 from holdfast.introduction import introduce
 from holdfast.listening import listening
@@ -36,7 +37,7 @@ async def serve(settings: Settings, asked: argparse.Namespace) -> None:
         return
     _must_fit(settings, asked.workers)
     with listening(settings, asked.workers) as sockets:
-        async with database(settings) as dsn:
+        async with beside(settings) as settings, database(settings) as dsn:
             await _prepared(settings, dsn)
             if asked.workers == 1:
                 await _serve_alone(settings, dsn, sockets[0])
@@ -116,6 +117,15 @@ async def worker(settings: Settings, asked: argparse.Namespace) -> None:
             if not running.cancelled():
                 running.result()
     say("Stopped.")
+
+
+async def portal(settings: Settings, asked: argparse.Namespace) -> None:
+    """Run a demo portal until SIGINT or SIGTERM."""
+    from holdfast.demo_portal import run
+    from holdfast.logs import configure_logging
+
+    configure_logging(settings)
+    await run(asked)
 
 
 async def migrate(settings: Settings, asked: argparse.Namespace) -> None:

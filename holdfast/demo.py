@@ -92,6 +92,8 @@ async def fill(app: App, say: Callable[[str], None]) -> None:
             say("\nDemo accounts; these passwords are shown this once:")
             for email, password in passwords.items():
                 say(f"  {email:24} {password}")
+            if app.settings.demo_portal_url is not None:
+                say(f"Each has a phone to log in by at {app.settings.demo_portal_url}/phone")
 
 
 @contextmanager

@@ -20,6 +20,8 @@ def introduce(settings: Settings, sockets: Sequence[socket.socket], broker: str 
     here = "in this process" if len(sockets) == 1 else "in the first of them"
     worker = here if settings.works_inline else "off here: run `holdfast worker` beside it"
     processes = f"\n  processes   {len(sockets)}; SIGHUP replaces them one by one" if len(sockets) > 1 else ""
+    portal = settings.demo_portal_url
+    demo = f"\n  demo portal {portal}, where {portal}/phone scans its codes" if portal else ""
     say(
         f"""
 Holdfast listens on {url}
@@ -28,7 +30,7 @@ Holdfast listens on {url}
   database    {database}
   broker      {broker or _between(settings)}
   worker      {worker}{processes}
-  automation  off: booking on portals is not part of this version
+  automation  off: booking on portals is not part of this version{demo}
 Ctrl-C stops."""
     )
 
