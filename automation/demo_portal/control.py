@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from automation.demo_portal.portal import Page, Portal, Trouble, TroubleKind
-from automation.demo_portal.scenario import ScenarioRefused
+from automation.demo_portal.scenario import Scenario, ScenarioRefused
 from automation.demo_portal.times import EXAMS, PLACES, Time, told
 
 Act = Callable[[dict[str, Any]], object]
@@ -35,6 +35,7 @@ class Control:
             "times": self._times,
         }
         acts: dict[str, Act] = {
+            "anew": self._anew,
             "scenario": self._scenario,
             "trouble": self._trouble,
             "lose": self._lose,
@@ -73,6 +74,11 @@ class Control:
 
     def _times(self) -> object:
         return {exam: told(self._portal.times.free(exam, PLACES)) for exam in EXAMS}
+
+    def _anew(self, asked: dict[str, Any]) -> object:
+        """``{"seed"?, "scenario"?}``: as if it had just been started."""
+        self._portal.begin_anew(int(asked.get("seed", 1)), Scenario().changed(asked.get("scenario", {})))
+        return self._portal.scenario.told()
 
     def _scenario(self, asked: dict[str, Any]) -> object:
         """Choose anew."""

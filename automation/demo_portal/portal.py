@@ -84,6 +84,15 @@ class Portal:
     clock: Clock = field(default_factory=steady_clock)
 
     def __post_init__(self) -> None:
+        self._begin()
+
+    def begin_anew(self, seed: int, scenario: Scenario) -> None:
+        """Forget everything."""
+        self.changed()
+        self.seed, self.scenario = seed, scenario
+        self._begin()
+
+    def _begin(self) -> None:
         self.diary = Diary(self.clock)
         self.times = Times(self.seed, self.clock, self.diary, lambda: self.scenario)
         self.troubles: Mapping[Page, deque[Trouble]] = defaultdict(deque)
