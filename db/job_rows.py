@@ -22,7 +22,12 @@ from domain.jobs import (
 
 JOB_COLUMNS = """j.id, j.account_id, j.organization_id, j.portal_key, j.config, j.status, j.message, j.progress,
   j.attempt, j.created_at, j.deadline_at, j.started_at, j.finished_at, j.failure, j.fence, j.stop_asked, j.outcome,
-  j.booking_id, j.subject, j.reference, j.steps, j.version"""
+  j.booking_id, j.subject, j.reference, j.steps, j.version, clock_timestamp() AS now"""
+
+JOB_BY_REFERENCE = f"""
+SELECT {JOB_COLUMNS} FROM automation_job j WHERE j.account_id = $1 AND j.reference = $2
+ORDER BY j.created_at DESC, j.id DESC LIMIT 1
+"""
 
 PORTAL_COLUMNS = """p.key, p.organization_id, p.enabled,
   CASE WHEN p.shut_until > clock_timestamp() THEN p.shut_until END AS shut_until"""
@@ -54,6 +59,7 @@ def job(row: Any) -> Job:
         reference=row["reference"],
         steps=[_step(step) for step in row["steps"]],
         version=row["version"],
+        now=row["now"],
     )
 
 

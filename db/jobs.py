@@ -12,7 +12,7 @@ from uuid import UUID
 
 from db import job_rows
 from db.engine import Connection
-from db.job_rows import JOB_COLUMNS
+from db.job_rows import JOB_BY_REFERENCE, JOB_COLUMNS
 from db.portals import PortalStates
 from domain.errors import PolicyViolation
 from domain.jobs import (
@@ -43,10 +43,6 @@ FROM clock_timestamp() AS at
 RETURNING {JOB_COLUMNS}
 """
 _JOB = f"SELECT {JOB_COLUMNS} FROM automation_job j WHERE j.id = $1 FOR NO KEY UPDATE"
-_BY_REFERENCE = f"""
-SELECT {JOB_COLUMNS} FROM automation_job j WHERE j.account_id = $1 AND j.reference = $2
-ORDER BY j.created_at DESC, j.id DESC LIMIT 1
-"""
 
 # What ends a job that nobody runs; where the click may have happened, nobody knows how.
 _END = f"""
@@ -171,7 +167,7 @@ RETURNING {JOB_COLUMNS}
 WAITING = "Waiting for a worker."
 STARTING = "Starting a browser."
 RECONCILING = "Finding out whether the portal has booked."
-GIVEN_BACK = "Waiting for another worker: the one before was shut down."
+GIVEN_BACK = "Interrupted; waiting for the next try."
 STOPPING = "Stopping."
 STOPPED = "Stopped."
 TIMED_OUT = "The time for this job is over."
@@ -213,7 +209,7 @@ class Jobs(PortalStates):
 
     async def by_reference(self, account_id: UUID, reference: str) -> Job | None:
         """The newest job with that id of the caller's own."""
-        row = await self._connection.fetchrow(_BY_REFERENCE, account_id, reference)
+        row = await self._connection.fetchrow(JOB_BY_REFERENCE, account_id, reference)
         return await self._placed(job_rows.job(row)) if row else None
 
     async def ask_to_stop(self, job_id: UUID) -> Job:

@@ -10,17 +10,13 @@ from math import inf
 from typing import Any, TypeVar
 from uuid import UUID
 
-import asyncpg
-
 from db import rows
-from db.engine import Pool
+from db.job_reads import JobReads
 from db.ledger import BOOKING_COLUMNS, RESERVATION_COLUMNS
 from db.log import COLUMNS as EVENT_COLUMNS
 from db.log import logged, page_of
-from db.patience import PATIENCE, patiently
 from db.rows import page
 from db.search import Query
-from db.transaction import asking
 from domain.access import Role
 from domain.events import LoggedEvent, Position
 from domain.feed import Audience
@@ -43,12 +39,8 @@ _ROLES = "SELECT organization_id, role FROM membership WHERE account_id = $1 ORD
 _EVENT = f"SELECT {EVENT_COLUMNS} FROM event WHERE xid = $1::text::xid8 AND id = $2"
 
 
-class OwnedReads:
+class OwnedReads(JobReads):
     """The port over the pool."""
-
-    def __init__(self, pool: Pool, patience: float = PATIENCE) -> None:
-        self._pool = pool
-        self._patience = patience
 
     def patient(self) -> OwnedReads:
         """The same, waiting for a database that is away as long as it takes."""
@@ -151,10 +143,3 @@ class OwnedReads:
         key: str = "id",
     ) -> Mapping[UUID, Item]:
         return {row[key]: made(row) for row in await self._fetch(viewer, statement, ids)}
-
-    async def _fetch(self, viewer: Viewer, statement: str, *values: object) -> list[asyncpg.Record]:
-        async def attempt() -> list[asyncpg.Record]:
-            async with asking(self._pool, viewer) as connection:
-                return await connection.fetch(statement, *values)
-
-        return await patiently(attempt, self._patience)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from db import job_rows
 from db.engine import Connection
 from db.job_rows import PORTAL_COLUMNS
 from domain.ids import new_id
-from domain.jobs import PortalState
+from domain.jobs import Lane, PortalState
 
 # Who has not been heard of for a day is gone.
 _REPORT = """
@@ -26,6 +26,18 @@ SELECT EXISTS (SELECT FROM automation_worker WHERE reported_at > clock_timestamp
 _TURN = """
 UPDATE portal SET next_turn = greatest(next_turn, clock_timestamp()) + $2::interval WHERE key = $1
 RETURNING greatest(next_turn - $2::interval - clock_timestamp(), interval '0')
+"""
+_FIND_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 4))"
+_LANE = """
+SELECT (SELECT min(id::text)::uuid FROM offering WHERE organization_id = $1 AND mode = 'APPOINTMENT') AS offering_id,
+  (array_agg(r.id ORDER BY r.number) FILTER (WHERE r.free))[1] AS resource_id,
+  coalesce(min(r.number) FILTER (WHERE r.free), max(r.number) + 1, 1) AS number
+FROM (
+  SELECT id, (attributes ->> 'lane')::int AS number, NOT EXISTS (
+    SELECT FROM schedule s WHERE s.resource_id = resource.id AND s.status <> 'CANCELLED'
+      AND s.during && tstzrange($3, $4)) AS free
+  FROM resource WHERE organization_id = $1 AND attributes ->> 'place' = $2 AND attributes ? 'lane'
+) AS r
 """
 _PORTAL = f"SELECT {PORTAL_COLUMNS} FROM portal p WHERE p.key = $1"
 PORTALS = f"SELECT {PORTAL_COLUMNS} FROM portal p ORDER BY p.key"
@@ -70,6 +82,12 @@ class PortalStates:
     async def available(self) -> bool:
         """Whether a worker was alive of late."""
         return bool(await self._connection.fetchval(AVAILABLE))
+
+    async def lane(self, organization_id: UUID, place: str, start: datetime, end: datetime) -> Lane:
+        """Where a booking is put; those who look at once queue."""
+        await self._connection.execute(_FIND_ALONE, organization_id)
+        row: Any = await self._connection.fetchrow(_LANE, organization_id, place, start, end)
+        return Lane(**row)
 
     async def turn(self, portal: str, gap: timedelta) -> timedelta:
         """Take the next turn; those who ask at once queue for the row."""

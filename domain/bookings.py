@@ -146,6 +146,10 @@ class Bookings:
 def _must_be_cancellable(booking: Booking, locked: LockedSchedule, *, staff: bool) -> None:
     if booking.status not in (BookingStatus.PENDING, BookingStatus.CONFIRMED):
         raise PolicyViolation(f"A booking that is {booking.status.value} cannot be cancelled.", ("id",))
+    if booking.external_reference is not None and not staff:
+        raise PolicyViolation(
+            "This was booked at a portal, and stays booked there: cancel it at the portal itself.", ("id",)
+        )
     if locked.terms.start <= locked.at and not staff:
         raise PolicyViolation("It has started; ask the organization to cancel it.", ("id",))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain.access import must_be_staff
@@ -138,18 +138,21 @@ async def _save_resource(tx: Transaction, organization: Organization, request: S
         version=before.version + 1 if before else 1,
     )
     at = await tx.catalogue.save_resource(resource)
-    tx.emit(
-        Event(
-            Stream.RESOURCE,
-            resource.id,
-            resource.version,
-            "resource.saved",
-            at,
-            {"kind": resource.kind.value, "seats": len(seats)},
-            organization_id=organization.id,
-        )
-    )
+    tx.emit(resource_saved(resource, len(seats), at))
     return resource
+
+
+def resource_saved(resource: Resource, seats: int, at: datetime) -> Event:
+    """A step of a resource's story."""
+    return Event(
+        Stream.RESOURCE,
+        resource.id,
+        resource.version,
+        "resource.saved",
+        at,
+        {"kind": resource.kind.value, "seats": seats},
+        organization_id=resource.organization_id,
+    )
 
 
 async def _existing_resource(
@@ -186,18 +189,21 @@ async def _save_offering(
         version=before.version + 1 if before else 1,
     )
     at = await tx.catalogue.save_offering(offering)
-    tx.emit(
-        Event(
-            Stream.OFFERING,
-            offering.id,
-            offering.version,
-            "offering.saved",
-            at,
-            {"mode": offering.mode.value},
-            organization_id=organization.id,
-        )
-    )
+    tx.emit(offering_saved(offering, at))
     return offering
+
+
+def offering_saved(offering: Offering, at: datetime) -> Event:
+    """A step of an offering's story."""
+    return Event(
+        Stream.OFFERING,
+        offering.id,
+        offering.version,
+        "offering.saved",
+        at,
+        {"mode": offering.mode.value},
+        organization_id=offering.organization_id,
+    )
 
 
 async def _resource(tx: Transaction, id_: UUID) -> Resource:

@@ -155,6 +155,8 @@ class Job:
     steps: Sequence[JobStep] = ()
     place: int | None = None
     version: int = 1
+    now: datetime | None = field(default=None, compare=False, repr=False)
+    """The database's clock when it was read or written (UTC)."""
 
     @property
     def over(self) -> bool:
@@ -211,6 +213,19 @@ class Advance:
     lift_fence: bool = False
     """The portal's own list shows that the click had no effect."""
     outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Where a portal's booking is put here: its offering, and the first resource of its place that is free then.
+
+    A place has as many resources, its lanes, as it had bookings at one time; ``number`` is that of the resource, or of
+    the one to be made. None is what is to be made.
+    """
+
+    offering_id: UUID | None
+    resource_id: UUID | None
+    number: int
 
 
 class JobStore(Protocol):
@@ -285,6 +300,12 @@ class JobStore(Protocol):
 
     async def available(self) -> bool:
         """Whether any worker with a browser reported within the last 30 s."""
+
+    async def lane(self, organization_id: UUID, place: str, start: datetime, end: datetime) -> Lane:
+        """Where a booking at a place of a portal is put that runs over [start, end).
+
+        Until the transaction ends, nobody else looks for a lane of this portal.
+        """
 
     async def turn(self, portal: str, gap: timedelta) -> timedelta:
         """Take the next turn at a portal, ``gap`` after the last one of anybody: how long to wait for it."""

@@ -20,6 +20,7 @@ from domain.catalogue import (
 )
 from domain.events import LoggedEvent, Position
 from domain.feed import Audience
+from domain.jobs import Artifact, AutomationStatus, Job, PortalState
 from domain.ledger import Booking, BookingStatus, Reservation, ReservationStatus
 from domain.seats import Allocation, SeatCounts, SeatLayout, Taken
 from domain.viewer import Viewer
@@ -75,6 +76,15 @@ class BookingSearch:
     status: Sequence[BookingStatus] | None = None
     start: datetime | None = None
     end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSearch:
+    """Whose jobs: an account's own, or those at the portals of an organization."""
+
+    account_id: UUID | None = None
+    organization_id: UUID | None = None
+    status: Sequence[AutomationStatus] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +186,29 @@ class OwnedReads(Protocol):
 
     async def booking_by_reference(self, viewer: Viewer, reference: str, email: str) -> Booking | None:
         """The booking with this normalized reference whose contact has this address, whatever its case and whose."""
+
+    async def jobs(self, viewer: Viewer, first: int, after: Key | None, search: JobSearch) -> Page[Job]:
+        """Jobs that fit, newest first."""
+
+    async def jobs_by_id(self, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, Job]:
+        """Those that there are."""
+
+    async def jobs_by_booking(self, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, Job]:
+        """The job behind each booking that a portal made."""
+
+    async def job_by_reference(self, viewer: Viewer, reference: str) -> Job | None:
+        """The viewer's newest job with an id that they picked."""
+
+    async def artifacts_by_job(
+        self, viewer: Viewer, ids: Sequence[UUID]
+    ) -> Mapping[UUID, Sequence[Artifact]]:
+        """What is kept of each job, the oldest first."""
+
+    async def portal_states(self) -> Mapping[str, PortalState]:
+        """All portals that were registered, by key, whoever asks."""
+
+    async def automation_available(self) -> bool:
+        """Whether a worker with a browser was alive within the last 30 s."""
 
     async def own_seats(self, viewer: Viewer, ids: Sequence[UUID]) -> Mapping[UUID, Collection[int]]:
         """The seats (indexes) that the viewer's account holds or booked on each schedule."""

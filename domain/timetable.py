@@ -91,7 +91,7 @@ async def _open(tx: Transaction, viewer: Viewer, request: OpenSchedules) -> Open
     layout = await tx.catalogue.layout(resource.layout_id)
     schedules = plan_schedules(request, offering, resource, layout)
     at = await tx.catalogue.open(offering, schedules)
-    tx.emit(*(_opened(schedule, at) for schedule in schedules))
+    tx.emit(*(schedule_opened(schedule, at) for schedule in schedules))
     return Opened([schedule.id for schedule in schedules])
 
 
@@ -134,7 +134,8 @@ def plan_schedules(
     return schedules
 
 
-def _opened(schedule: Schedule, at: datetime) -> Event:
+def schedule_opened(schedule: Schedule, at: datetime) -> Event:
+    """The first step of a schedule's story."""
     return Event(
         Stream.SCHEDULE,
         schedule.id,
