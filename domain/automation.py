@@ -130,6 +130,11 @@ class Automation:
         async with self.begin(None) as tx:
             return await tx.jobs.renew(leases, by)
 
+    async def identify(self, lease: Lease, person: bytes) -> None:
+        """Note who signed in, as a keyed hash. Raises PolicyViolation where another job of theirs is not over, LeaseLost."""
+        async with self.begin(None) as tx:
+            await tx.jobs.identify(lease, person)
+
     async def advance(self, lease: Lease, advance: Advance) -> Job:
         """Write a step of a run, any but COMPLETED. Raises LeaseLost."""
         async with self.begin(None) as tx:

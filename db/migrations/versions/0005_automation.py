@@ -117,12 +117,14 @@ BEGIN
   PERFORM set_config('holdfast.caller', 'system', true);
   RETURN QUERY
   WITH unfinished AS (
-    SELECT j.*, coalesce(j.lease_until > clock, false) AS running FROM automation_job j WHERE j.finished_at IS NULL
+    SELECT j.id, j.account_id, j.portal_key, j.created_at, j.deadline_at, j.stop_asked, j.attempt = 0 AS fresh,
+      coalesce(j.lease_until > clock, false) AS running
+    FROM automation_job j WHERE j.finished_at IS NULL
   ),
   busy AS (SELECT u.account_id, count(*) AS jobs FROM unfinished u WHERE u.running GROUP BY u.account_id),
   waiting AS (
-    SELECT u.id, u.portal_key, u.created_at, u.attempt = 0 AS fresh, coalesce(b.jobs, 0) + row_number()
-      OVER (PARTITION BY u.account_id ORDER BY u.attempt = 0, u.created_at, u.id) AS running
+    SELECT u.id, u.portal_key, u.created_at, u.fresh, coalesce(b.jobs, 0) + row_number()
+      OVER (PARTITION BY u.account_id ORDER BY u.fresh, u.created_at, u.id) AS running
     FROM unfinished u JOIN portal p ON p.key = u.portal_key LEFT JOIN busy b ON b.account_id = u.account_id
     WHERE NOT u.running AND NOT u.stop_asked AND u.deadline_at > clock
       AND p.enabled AND (p.shut_until IS NULL OR p.shut_until <= clock)
