@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from playwright.async_api import Browser, CDPSession, Playwright, async_playwrig
 from playwright.async_api import Error as PlaywrightError
 
 from automation.processes import Process, began_in, kill, process, processes, related
+from automation.reaping import family, note, reap
 from domain.portals import BrowserCrashed
 
 ARGUMENTS = (
@@ -92,18 +92,22 @@ class Driver:
     program: Path
     folder: Path
     root: Process | None
+    _killed: bool = field(default=False, init=False)
 
     async def launch(self) -> Chromium:
         """Start a browser. Raises BrowserCrashed."""
         try:
-            browser = await asyncio.wait_for(self._started(), LAUNCH)
-            cdp = await browser.new_browser_cdp_session()
-            told = await cdp.send("SystemInfo.getProcessInfo")
+            async with asyncio.timeout(LAUNCH):
+                browser = await self._started()
+                cdp = await browser.new_browser_cdp_session()
+                told = await cdp.send("SystemInfo.getProcessInfo")
         except (PlaywrightError, TimeoutError) as error:
             log.warning("browser.not_started", error=type(error).__name__)
             raise BrowserCrashed("The browser does not start.") from None
-        pid = next(one["id"] for one in told["processInfo"] if one["type"] == "browser")
-        return Chromium(browser, cdp, process(pid))
+        root = process(next(one["id"] for one in told["processInfo"] if one["type"] == "browser"))
+        if root is not None:
+            note(self.folder, root)
+        return Chromium(browser, cdp, root)
 
     async def answers(self, within: float) -> bool:
         """Whether the driver itself answers within so many seconds."""
@@ -117,21 +121,19 @@ class Driver:
 
     @property
     def dead(self) -> bool:
-        """Whether its process has ended; False where processes cannot be seen."""
-        return self.root is not None and not _lives(self.root)
+        """Whether its process has ended, as far as that can be seen."""
+        return self._killed or (self.root is not None and not _lives(self.root))
 
     async def stop(self) -> None:
         """End it, and all browsers it started, within a second, and remove what they left in its folder."""
         with contextlib.suppress(PlaywrightError, TimeoutError):
             await asyncio.wait_for(self.playwright.stop(), CLOSE)
-        self.kill()
-        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        await asyncio.to_thread(reap, self.folder)
 
     def kill(self) -> None:
         """End it now, and its browsers."""
-        seen = list(processes())
-        marked = [one.pid for one in seen if began_in(one.pid, self.folder)]
-        for one in related(marked, seen):
+        self._killed = True
+        for one in family(self.folder):
             kill(one)
 
     async def _started(self) -> Browser:
@@ -142,7 +144,7 @@ class Driver:
             handle_sigint=False,
             handle_sigterm=False,
             handle_sighup=False,
-            timeout=LAUNCH * 1000,
+            timeout=LAUNCH * 900,
         )
 
 

@@ -9,7 +9,11 @@ from pathlib import Path
 import structlog
 
 from automation.browser import Chromium, Driver, start_driver
+from automation.reaping import bury
 from domain.portals import BrowserCrashed
+
+ANSWER = 2.0
+"""Seconds that a driver has to say that it was not its fault."""
 
 log = structlog.get_logger("holdfast.engine")
 
@@ -30,13 +34,15 @@ class Engine:
         try:
             return await driver.launch()
         except BrowserCrashed:
-            if not driver.dead:
+            if await driver.answers(ANSWER):
                 raise
+        driver.kill()
         return await (await self._living()).launch()
 
     async def look(self, silence: float) -> None:
         """End a driver that says nothing for so many seconds: its browsers cannot be spoken to."""
         driver = self._driver
+        await asyncio.to_thread(bury, self.folder)
         if driver is None or driver.dead or await driver.answers(silence):
             return
         log.warning("driver.silent")

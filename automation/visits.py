@@ -19,6 +19,7 @@ from automation.engine import Engine
 from automation.pool import Pool, open_pool
 from automation.portals import Opens
 from automation.reach import open_reach
+from automation.reaping import open_folder
 from domain.jobs import Job
 from domain.portals import BrowserCrashed, Portal, Visit
 
@@ -63,7 +64,7 @@ class BrowserVisits:
 @asynccontextmanager
 async def open_visits(
     program: Path,
-    folder: Path,
+    parent: Path,
     visit_of: Callable[[str], Opens],
     *,
     sharing: Literal["job", "worker"] = "job",
@@ -73,10 +74,13 @@ async def open_visits(
 ) -> AsyncIterator[BrowserVisits]:
     """Visits with this browser, at most ``at_once``, each in ``memory`` bytes.
 
-    ``folder`` takes temporary files; ``inside`` are the origins that may be on this machine or in a private network.
+    In ``parent`` each worker gets a folder for temporary files; ``inside`` are the origins that may be on this machine
+    or in a private network.
     """
-    engine = Engine(program, folder)
-    async with open_pool(engine, shared=sharing == "worker", at_once=at_once, most=memory) as pool:
+    async with (
+        open_folder(parent) as folder,
+        open_pool(Engine(program, folder), shared=sharing == "worker", at_once=at_once, most=memory) as pool,
+    ):
         yield BrowserVisits(pool, visit_of, inside)
 
 
