@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain.access import is_staff, must_be_staff, signed_in_user
-from domain.errors import NotFound, PolicyViolation, PortalUnavailable
+from domain.errors import Conflict, NotFound, PolicyViolation, PortalUnavailable
 from domain.events import Event, Stream
 from domain.fulfilment import fulfil
 from domain.ids import new_id
@@ -42,11 +42,15 @@ _ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class StartJob:
-    """A wish to be booked. ``subject`` names in the caller's words for whom, ``reference`` is an id of their own."""
+    """A wish to be booked. ``subject`` names in the caller's words for whom, ``reference`` is an id of their own.
+
+    ``webhook_url`` is told of every event of the job; where ``older``, as the older systems did it.
+    """
 
     portal_key: str
     config: object
     webhook_url: str | None = None
+    older: bool = False
     reference: str | None = None
     subject: str | None = None
 
@@ -60,13 +64,17 @@ class StopJob:
 
 @dataclass(frozen=True, slots=True)
 class Automation:
-    """The use cases, over the ``portals`` of this installation by key. ``life`` is the time that a job may take."""
+    """The use cases, over the ``portals`` of this installation by key. ``life`` is the time that a job may take.
+
+    ``http`` says that webhooks may go to ``http:`` addresses, as in development.
+    """
 
     begin: Begin
     once: Once
     portals: Mapping[str, Portal]
     life: timedelta
     jobs_per_account: int
+    http: bool = False
 
     async def register(self) -> None:
         """Give each portal its row and its organization, where they are missing."""
@@ -79,13 +87,13 @@ class Automation:
     async def start(self, viewer: Viewer, request: StartJob, key: str | None = None) -> Job:
         """Put a job into the queue.
 
-        Raises Unauthenticated, NotFound (no such portal), InvalidInput (the config), PortalUnavailable,
-        PolicyViolation (too many jobs, or one for the same person), IdempotencyMismatch.
+        Raises Unauthenticated, NotFound (no such portal), InvalidInput (the config, the webhook's address),
+        PortalUnavailable, PolicyViolation (too many jobs, or one for the same person), IdempotencyMismatch.
         """
-        account_id = signed_in_user(viewer)
+        signed_in_user(viewer)
 
         async def work(tx: Transaction) -> Job:
-            return await self._start(tx, account_id, request)
+            return await self._start(tx, viewer, request)
 
         return await self.once.run(viewer, "startAutomationJob", request, key, work, _job)
 
@@ -131,7 +139,10 @@ class Automation:
             return await tx.jobs.renew(leases, by)
 
     async def identify(self, lease: Lease, person: bytes) -> None:
-        """Note who signed in, as a keyed hash. Raises PolicyViolation where another job of theirs is not over, LeaseLost."""
+        """Note who signed in, as a keyed hash.
+
+        Raises PolicyViolation where another job of theirs is not over, LeaseLost.
+        """
         async with self.begin(None) as tx:
             await tx.jobs.identify(lease, person)
 
@@ -147,16 +158,10 @@ class Automation:
 
     async def complete(self, lease: Lease, outcome: Outcome, message: str) -> Job:
         """COMPLETED, with its Booking, once: who completes again gets the same. Raises LeaseLost."""
-        async with self.begin(None) as tx:
-            job = await tx.jobs.job(lease.job_id)
-            if job is None:
-                raise LeaseLost
-            if job.status is AutomationStatus.COMPLETED:
-                return job
-            booking = await fulfil(tx, job, outcome, self.portals[job.portal_key])
-            outcome = replace(outcome, booking_id=booking.id)
-            completed = Advance(AutomationStatus.COMPLETED, message, outcome=outcome)
-            return _told(tx, await tx.jobs.advance(lease, completed))
+        try:
+            return await self._complete(lease, outcome, message)
+        except Conflict:  # staff have just opened a schedule of their own where the booking was to go
+            return await self._complete(lease, outcome, message)
 
     async def give_back(self, leases: Sequence[Lease]) -> Sequence[Job]:
         """Put jobs that were broken off on purpose back into the queue, in front."""
@@ -168,7 +173,20 @@ class Automation:
         async with self.begin(None) as tx:
             return [_told(tx, job) for job in await tx.jobs.overdue(OVERDUE_AT_ONCE)]
 
-    async def _start(self, tx: Transaction, account_id: UUID, request: StartJob) -> Job:
+    async def _complete(self, lease: Lease, outcome: Outcome, message: str) -> Job:
+        async with self.begin(None) as tx:
+            job = await tx.jobs.job(lease.job_id)
+            if job is None:
+                raise LeaseLost
+            if job.status is AutomationStatus.COMPLETED:
+                return job
+            booking = await fulfil(tx, job, outcome, self.portals[job.portal_key])
+            outcome = replace(outcome, booking_id=booking.id)
+            completed = Advance(AutomationStatus.COMPLETED, message, outcome=outcome)
+            return _told(tx, await tx.jobs.advance(lease, completed))
+
+    async def _start(self, tx: Transaction, viewer: Viewer, request: StartJob) -> Job:
+        account_id = signed_in_user(viewer)
         portal = self.portals.get(request.portal_key)
         state = await tx.jobs.portal(request.portal_key) if portal else None
         if portal is None or state is None:
@@ -190,6 +208,12 @@ class Automation:
             reference=checked_optional_text(request.reference, ("reference",), MAX_REFERENCE),
         )
         job = await tx.jobs.add(new)
+        if request.webhook_url:
+            from domain.endpoints import endpoint_of_job
+
+            await endpoint_of_job(
+                tx, viewer, job.id, request.webhook_url, http=self.http, older=request.older
+            )
         tx.emit(job_event("automation.queued", job))
         return job
 
