@@ -57,8 +57,9 @@ RULES: Mapping[str, str] = {
         WHERE version IS DISTINCT FROM (SELECT max(e.version) FROM event e WHERE e.stream_id = thing.id)""",
     "a completed job has its confirmed booking, of its owner and organization, by the portal's number": """
         SELECT j.id FROM automation_job j LEFT JOIN booking b ON b.id = j.booking_id
-        WHERE (j.status = 'COMPLETED') <> (b.id IS NOT NULL) OR b.external_reference <> j.outcome ->> 'number'
-          OR (b.account_id, b.organization_id) IS DISTINCT FROM (j.account_id, j.organization_id) AND b.id IS NOT NULL""",
+        WHERE (j.status = 'COMPLETED') <> (b.id IS NOT NULL)
+          OR (b.external_reference, b.account_id, b.organization_id) <>
+            (j.outcome ->> 'number', j.account_id, j.organization_id)""",
     "the counts last told are the table's": """
         SELECT s.id FROM schedule s CROSS JOIN LATERAL (
           SELECT e.data -> 'counts' AS told FROM event e WHERE e.stream_id = s.id ORDER BY e.version DESC LIMIT 1) e
