@@ -26,6 +26,8 @@ _THEIRS = "ANY ((SELECT provided())::uuid[])"
 _PROVIDING = "organization_id = ANY ((SELECT providing())::uuid[])"
 _CLAIMED = "encode(scope, 'hex') = ANY (string_to_array(current_setting('holdfast.scopes', true), ','))"
 
+_OF_ENDPOINT = "EXISTS (SELECT FROM webhook_endpoint w WHERE w.id = webhook_delivery.endpoint_id)"
+
 _SOLD = f"{_SYSTEM} OR account_id = {_OWN} OR reservation_id = {_OWN} OR {_MANAGED}"
 _TOLD = f"{_SYSTEM} OR account_id = {_OWN} OR {_MANAGED} OR {_PROVIDING} AND resource_id = {_THEIRS}"
 
@@ -85,6 +87,8 @@ POLICIES: Mapping[str, Sequence[str]] = {
         f"creator FOR INSERT WITH CHECK ({_SYSTEM} OR account_id = {_OWN} AND {_MANAGED})",
         f"revoker FOR UPDATE USING ({_SYSTEM} OR {_MANAGED})",
     ),
+    "webhook_endpoint": (f"caller FOR ALL USING ({_SYSTEM} OR account_id = {_OWN} OR {_MANAGED})",),
+    "webhook_delivery": (f"caller FOR ALL USING ({_SYSTEM} OR {_OF_ENDPOINT})",),
     "idempotency_key": (f"caller FOR ALL USING ({_SYSTEM} OR {_CLAIMED})",),
     "automation_job": (
         f"caller FOR SELECT USING ({_SYSTEM} OR account_id = {_OWN} OR {_MANAGED})",

@@ -8,6 +8,7 @@ served.
     what         SeatLayout  Resource  Offering  Schedule
     the trade    Reservation  Booking  Allocation
     elsewhere    Portal  AutomationJob  Artifact  AutomationWorker
+    webhooks     WebhookEndpoint  WebhookDelivery  WebhookCursor
     what was     Event  IdempotencyKey  Installation
 
 A constraint without a name has the one PostgreSQL gives it: ``<table>_<column>_check``, ``_key``, ``_fkey``.
@@ -20,7 +21,16 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import InstanceOf
-from sqlalchemy import BigInteger, CheckConstraint, Computed, Identity, Index, SmallInteger, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    Identity,
+    Index,
+    SmallInteger,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy import Text as TextType
 from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, ExcludeConstraint, Range
 from sqlmodel import Field, SQLModel
@@ -45,6 +55,7 @@ from db.policies import declare
 from domain.catalogue import BookingMode, ResourceKind
 from domain.jobs import ArtifactKind, AutomationFailure, AutomationStatus
 from domain.ledger import BookingStatus, ReservationStatus
+from domain.webhooks import DeliveryStatus, WebhookStatus
 
 # ---------------------------------------------------------------------------------------------- who
 
@@ -486,6 +497,101 @@ class Artifact(SQLModel, table=True):
     job_id: UUID = Field(foreign_key="automation_job.id", ondelete="CASCADE")
     kind: Text
     taken_at: datetime
+
+
+# ----------------------------------------------------------------------------------------- webhooks
+
+
+class WebhookEndpoint(SQLModel, table=True):
+    """A URL that is told of what an organization, an account, or one job of an account does from ``since_xid`` on.
+
+    ``behind_*`` is the place of one that is not told with the others. ``worker`` may send to it ``leased_until``.
+    """
+
+    __tablename__ = "webhook_endpoint"
+    __table_args__ = (
+        CheckConstraint("cardinality(types) > 0"),
+        one_of("status", WebhookStatus),
+        CheckConstraint(
+            "(organization_id IS NULL) <> (account_id IS NULL) AND (job_id IS NULL OR account_id IS NOT NULL)",
+            name="webhook_endpoint_is_somebodys",
+        ),
+        Index(
+            "webhook_endpoint_organization", "organization_id", "id",
+            postgresql_where=text("organization_id IS NOT NULL"),
+        ),
+        Index(
+            "webhook_endpoint_account", "account_id", "id",
+            postgresql_where=text("account_id IS NOT NULL AND job_id IS NULL"),
+        ),
+        Index("webhook_endpoint_job", "job_id", postgresql_where=text("job_id IS NOT NULL")),
+        Index(
+            "webhook_endpoint_behind", "id",
+            postgresql_where=text("behind_xid IS NOT NULL AND status = 'ACTIVE'"),
+        ),
+        {"postgresql_with": {"fillfactor": 80}},
+    )  # fmt: skip
+
+    id: UUID = Field(primary_key=True)
+    organization_id: UUID | None = Field(foreign_key="organization.id", ondelete="CASCADE")
+    account_id: UUID | None = Field(foreign_key="account.id", ondelete="CASCADE")
+    job_id: UUID | None = Field(foreign_key="automation_job.id", ondelete="CASCADE")
+    url: Text
+    types: Texts
+    older: bool = Field(sa_column_kwargs=default("false"))
+    status: str = Field(sa_type=TextType, sa_column_kwargs=default("'ACTIVE'"))
+    failing_since: datetime | None
+    generation: int = Field(sa_column_kwargs=default("1"))
+    rotated_at: datetime | None
+    since_xid: int = Field(sa_type=TransactionId, sa_column_kwargs=default("pg_current_xact_id()"))
+    behind_xid: int | None = Field(sa_type=TransactionId)
+    behind_id: int | None = Field(sa_type=BigInteger)
+    worker: UUID | None
+    leased_until: datetime | None
+    version: int = Field(sa_type=BigInteger, sa_column_kwargs=default("0"))
+    created_at: CreatedAt
+
+
+class WebhookDelivery(SQLModel, table=True):
+    """An event on its way to an endpoint; ``due_at`` is empty where nothing is to be sent, or something before it."""
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        one_of("status", DeliveryStatus),
+        UniqueConstraint("endpoint_id", "stream_id", "version"),
+        Index(
+            "webhook_delivery_line", "endpoint_id", "stream_id", "version",
+            postgresql_where=text("status IN ('PENDING', 'RETRYING')"),
+        ),
+        Index("webhook_delivery_due", "endpoint_id", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("webhook_delivery_endpoint", "endpoint_id", "id"),
+        Index(
+            "webhook_delivery_unfinished", "endpoint_id", "status", "id",
+            postgresql_where=text("status <> 'SUCCEEDED'"),
+        ),
+        {"postgresql_with": {"fillfactor": 80, "autovacuum_vacuum_scale_factor": 0.05}},
+    )  # fmt: skip
+
+    id: int = Field(sa_type=BigInteger, primary_key=True, sa_column_args=[Identity(always=True)])
+    endpoint_id: UUID = Field(foreign_key="webhook_endpoint.id", ondelete="CASCADE")
+    stream_id: UUID
+    version: int = Field(sa_type=BigInteger)
+    status: str = Field(sa_type=TextType, sa_column_kwargs=default("'PENDING'"))
+    due_at: datetime | None
+    tries: int = Field(sa_type=SmallInteger, sa_column_kwargs=default("0"))
+    attempts: list[Any] = Field(sa_type=JSONB, sa_column_kwargs=default("'[]'"))
+    created_at: CreatedAt
+
+
+class WebhookCursor(SQLModel, table=True):
+    """The one place up to which endpoints were told of the log."""
+
+    __tablename__ = "webhook_cursor"
+    __table_args__ = (CheckConstraint("one"),)
+
+    one: bool = Field(primary_key=True, sa_column_kwargs=default("true"))
+    xid: int = Field(sa_type=TransactionId, sa_column_kwargs=default("'0'"))
+    id: int = Field(sa_type=BigInteger, sa_column_kwargs=default("0"))
 
 
 # ----------------------------------------------------------------------------------------- what was

@@ -28,6 +28,7 @@ from db.log import write
 from db.patience import patiently
 from db.transaction import begun, rolled_back
 from db.upkeep import Upkeep
+from db.webhooks import Webhooks
 from domain.errors import Unavailable
 from domain.events import Event
 from domain.viewer import Viewer
@@ -77,6 +78,11 @@ class UnitOfWork:
     def jobs(self) -> Jobs:
         """Automation jobs, their queue and their portals."""
         return Jobs(self._connection)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """Endpoints that are told of events, and deliveries."""
+        return Webhooks(self._connection)
 
     @cached_property
     def upkeep(self) -> Upkeep:

@@ -23,6 +23,7 @@ class Stream(StrEnum):
     SESSION = "session"
     AUTOMATION = "automation"
     API_KEY = "api_key"
+    WEBHOOK = "webhook"
 
 
 class Position(NamedTuple):

@@ -18,6 +18,7 @@ from domain.jobs import JobStore
 from domain.ledger import Ledger
 from domain.seats import SeatLayout
 from domain.viewer import Viewer
+from domain.webhooks import WebhookStore
 
 
 class CatalogueStore(Protocol):
@@ -103,6 +104,10 @@ class Transaction(Protocol):
     @property
     def jobs(self) -> JobStore:
         """Automation jobs, their queue and their portals."""
+
+    @property
+    def webhooks(self) -> WebhookStore:
+        """Endpoints that are told of events, and deliveries."""
 
     @property
     def upkeep(self) -> UpkeepStore:

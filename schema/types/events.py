@@ -28,7 +28,10 @@ TYPE_NAMES = {
     Stream.SESSION: "Session",
     Stream.AUTOMATION: "AutomationJob",
     Stream.API_KEY: "ApiKey",
+    Stream.WEBHOOK: "WebhookEndpoint",
 }
+NAMED_IN_DATA = {"scheduleId": "Schedule", "bookingId": "Booking"}
+"""Ids in the data of events, which go out as global ones."""
 
 
 def log_cursor(epoch: UUID, position: Position) -> Cursor:
@@ -101,8 +104,9 @@ class Event(Node):
     def of(cls, value: LoggedEvent, epoch: UUID) -> Self:
         """From the log's value."""
         data = dict(value.data)
-        if isinstance(data.get("scheduleId"), str):
-            data["scheduleId"] = encode("Schedule", UUID(str(data["scheduleId"])))
+        for name, type_name in NAMED_IN_DATA.items():
+            if isinstance(data.get(name), str):
+                data[name] = encode(type_name, UUID(str(data[name])))
         return cls(
             id=strawberry.ID(encode("Event", event_id(value.position))),
             cursor=log_cursor(epoch, value.position),
