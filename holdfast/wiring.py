@@ -9,21 +9,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 
+from automation.portals import portals
 from automation.worker import Worker
 from db.broker import Broker, make_broker
 from db.caller import ALL_SEEING
 from db.engine import Pool, PoolSize, open_pool
 from db.feed import Feed
 from db.layouts import Layouts
+from db.live import open_live
 from db.owned_reads import OwnedReads
 from db.reads import Reads
 from db.unit_of_work import Database
 from domain.api_keys import ApiKeys
+from domain.automation import Automation
 from domain.bookings import Bookings
 from domain.curation import Curation
 from domain.expiry import Expiry
 from domain.guests import Guests
 from domain.housekeeping import Housekeeping
+from domain.jobs import Artifact
 from domain.once import Once
 from domain.rates import Rates
 from domain.reservations import Reservations
@@ -67,6 +71,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         open_pool(dsn, PoolSize(1, 2), ALL_SEEING) as log,
         open_pool(dsn, PoolSize(0, 2), ALL_SEEING) as probe,
         make_broker(settings.redis_url) as broker,
+        open_live(None, secret) as live,
     ):
         feed = Feed(log, broker)
         await feed.start()
@@ -77,6 +82,14 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             settings.max_active_reservations, settings.max_active_reservations_per_address
         )
         reservations = Reservations(once, guests, Reserving(database.begin, guests, limits))
+        automation = Automation(
+            database.begin,
+            once,
+            portals(settings.portals, settings.demo_portal_url),
+            timedelta(minutes=settings.job_minutes),
+            settings.jobs_per_account,
+        )
+        await automation.register()
         services = Services(
             version=VERSION,
             reads=Reads(pool, layouts),
@@ -89,6 +102,9 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             reservations=reservations,
             bookings=Bookings(once, reservations),
             api_keys=ApiKeys(database.begin, once, identity.ended),
+            automation=automation,
+            live=live,
+            artifact_url=_not_served_yet,
         )
         keep = timedelta(days=settings.log_retention_days) or None
         worker = Worker(database.begin, Expiry(database.begin), Housekeeping(database.begin, keep))
@@ -104,6 +120,10 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             identity.hasher.close()
+
+
+def _not_served_yet(artifact: Artifact) -> str:
+    return f"http://localhost/artifacts/{artifact.job_id}/{artifact.id}"
 
 
 async def _share(rates: Rates, redis_url: str) -> None:

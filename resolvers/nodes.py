@@ -10,12 +10,21 @@ from strawberry import ID
 
 from domain.errors import BadRequest
 from domain.events import LoggedEvent
-from resolvers.visibility import is_staff, owns_booking, owns_reservation, sees_booking, sees_reservation
+from resolvers.visibility import (
+    is_staff,
+    owns_booking,
+    owns_job,
+    owns_reservation,
+    sees_booking,
+    sees_job,
+    sees_reservation,
+)
 from schema.context import Context, Info
 from schema.ids import MalformedId, decode
 from schema.scopes import NODES
 from schema.types.accounts import User
 from schema.types.api_keys import ApiKey
+from schema.types.automation import AutomationJob
 from schema.types.bookings import Booking, Reservation
 from schema.types.catalogue import Offering, Resource
 from schema.types.events import Event, event_position
@@ -85,6 +94,13 @@ async def _booking(context: Context, id: UUID) -> Booking | None:
     return Booking.of(found, own=owns_booking(context, found))
 
 
+async def _automation_job(context: Context, id: UUID) -> AutomationJob | None:
+    found = await context.load.job.load(id)
+    if found is None or not await sees_job(context, found):
+        return None
+    return AutomationJob.of(found, own=owns_job(context, found))
+
+
 async def _event(context: Context, id: UUID) -> Event | None:
     position = event_position(id)
     found = await context.owned.event_at(context.viewer, position) if position else None
@@ -119,6 +135,7 @@ _FINDERS: dict[str, Callable[[Context, UUID], Awaitable[Node | None]]] = {
     "Schedule": _schedule,
     "Reservation": _reservation,
     "Booking": _booking,
+    "AutomationJob": _automation_job,
     "Event": _event,
     "User": _user,
     "ApiKey": _api_key,

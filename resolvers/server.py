@@ -18,7 +18,6 @@ class ServerInfo:
     """What answers."""
 
     version: str
-    automation_available: bool
     cursor: Cursor = strawberry.field(
         description="Where the log ends now: subscribe `events(after:)` from here to miss nothing."
     )
@@ -29,12 +28,17 @@ class ServerInfo:
         """The clock by which times run out."""
         return [await context.now()] * len(servers)
 
+    @batched
+    @staticmethod
+    async def automation_available(servers: Sequence[ServerInfo], context: Context) -> list[bool]:
+        """Whether a worker with a browser is there for jobs at portals."""
+        return [await context.owned.automation_available()] * len(servers)
+
 
 async def server(info: Info) -> ServerInfo:
     """Version, clock and abilities."""
     services = info.context.services
     return ServerInfo(
         version=services.version,
-        automation_available=False,
         cursor=log_cursor(services.feed.epoch, services.feed.settled),
     )

@@ -16,10 +16,13 @@ from strawberry.types import Info as StrawberryInfo
 from domain.access import Role
 from domain.accounts import Accounts
 from domain.api_keys import ApiKeys
+from domain.automation import Automation
 from domain.bookings import Bookings
 from domain.curation import Curation
 from domain.feed import Feed
 from domain.guests import Guests
+from domain.jobs import Artifact, PortalState
+from domain.live import Live
 from domain.reads import Board, OwnedReads, Reads
 from domain.reservations import Reservations
 from domain.single_flight import SingleFlight
@@ -46,6 +49,10 @@ class Services:
     reservations: Reservations
     bookings: Bookings
     api_keys: ApiKeys
+    automation: Automation
+    live: Live
+    artifact_url: Callable[[Artifact], str]
+    """Signs the address of an artefact's file for a short time."""
     refusals: Counter[str] = field(default_factory=Counter)
     """How many refusals were told, by code."""
     shown: Counter[str] = field(default_factory=Counter)
@@ -66,6 +73,7 @@ class Context:
     owned: OwnedReads = field(init=False)
     _load: Loaders | None = None
     _roles: asyncio.Task[Mapping[UUID, Role]] | None = None
+    _portals: asyncio.Task[Mapping[str, PortalState]] | None = None
     _now: asyncio.Task[datetime] | None = None
     _gathered: dict[Hashable, DataLoader[Any, Any]] = field(default_factory=dict)
     refused: str | None = None
@@ -107,6 +115,7 @@ class Context:
         """Read anew what is asked for from now on: a subscription tells of one moment after another."""
         self._load = None
         self._roles = None
+        self._portals = None
         self._now = None
 
     def gather(self, batch: Batch, one: object, arguments: Mapping[str, Any]) -> Awaitable[Any]:
@@ -127,6 +136,12 @@ class Context:
         if self._roles is None:  # the task, not its result: the fields of a list ask all at once
             self._roles = asyncio.create_task(self.owned.roles(self.viewer))
         return await self._roles
+
+    async def portals(self) -> Mapping[str, PortalState]:
+        """How portals stand, by key, read once an operation."""
+        if self._portals is None:
+            self._portals = asyncio.create_task(self.owned.portal_states())
+        return await self._portals
 
     async def now(self) -> datetime:
         """The database's clock, read once an operation."""

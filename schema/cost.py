@@ -51,6 +51,9 @@ SIZES: Mapping[str, int] = {
     "SeatSnapshot.schedules": 30,
     "SeatDelta.changed": 6,
     "BookingSnapshot.bookings": 100,
+    "Query.portals": 5,
+    "AutomationJob.steps": 15,
+    "AutomationJob.artifacts": 4,
 }
 """How long lists of objects are that no argument sizes, on a busy day."""
 

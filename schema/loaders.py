@@ -10,6 +10,7 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from domain.catalogue import Offering, Organization, Resource, Schedule
+from domain.jobs import Artifact, Job
 from domain.ledger import Booking, Reservation
 from domain.reads import OwnedReads, Reads
 from domain.seats import Allocation, SeatLayout
@@ -103,6 +104,21 @@ class Loaders:
     def booking_of(self) -> Loader[Booking]:
         """Bookings by the ids of their reservations."""
         return Loader(partial(self._owned.bookings_by_reservation, self._viewer))
+
+    @cached_property
+    def job(self) -> Loader[Job]:
+        """Automation jobs by their ids."""
+        return Loader(partial(self._owned.jobs_by_id, self._viewer))
+
+    @cached_property
+    def job_of(self) -> Loader[Job]:
+        """Automation jobs by the ids of the bookings that they became."""
+        return Loader(partial(self._owned.jobs_by_booking, self._viewer))
+
+    @cached_property
+    def artifacts(self) -> Loader[Sequence[Artifact]]:
+        """What is kept of failures, by the ids of jobs."""
+        return Loader(partial(self._owned.artifacts_by_job, self._viewer))
 
     @cached_property
     def own_seats(self) -> Loader[Collection[int]]:

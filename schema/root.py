@@ -8,6 +8,8 @@ from strawberry.schema.config import StrawberryConfig
 
 import resolvers.accounts
 import resolvers.api_keys
+import resolvers.automation
+import resolvers.automation_streams
 import resolvers.bookings
 import resolvers.catalogue
 import resolvers.events
@@ -20,7 +22,6 @@ from schema.descriptions import describe
 from schema.refusals import TOLD
 from schema.scalars import SCALARS
 from schema.serial import Anew
-from schema.types import refusals
 
 
 @strawberry.type
@@ -41,6 +42,9 @@ class Query:
     booking = strawberry.field(resolvers.bookings.booking)
     booking_by_reference = strawberry.field(resolvers.bookings.booking_by_reference)
     bookings = strawberry.field(resolvers.bookings.bookings)
+    portals = strawberry.field(resolvers.automation.portals)
+    automation_job = strawberry.field(resolvers.automation.automation_job)
+    automation_jobs = strawberry.field(resolvers.automation.automation_jobs)
     events = strawberry.field(resolvers.events.events)
     api_keys = strawberry.field(resolvers.api_keys.api_keys)
 
@@ -68,6 +72,9 @@ class Mutation:
     open_schedules = _mutation(resolvers.schedules.open_schedules)
     block_seats = _mutation(resolvers.schedules.block_seats)
     force_release_reservation = _mutation(resolvers.reservations.force_release_reservation)
+    start_automation_job = _mutation(resolvers.automation.start_automation_job)
+    stop_automation_job = _mutation(resolvers.automation.stop_automation_job)
+    switch_portal = _mutation(resolvers.automation.switch_portal)
     create_api_key = _mutation(resolvers.api_keys.create_api_key)
     revoke_api_key = _mutation(resolvers.api_keys.revoke_api_key)
 
@@ -79,6 +86,9 @@ class Subscription:
     seat_changes = strawberry.subscription(resolvers.streams.seat_changes)
     reservation = strawberry.subscription(resolvers.streams.reservation)
     bookings = strawberry.subscription(resolvers.streams.bookings)
+    automation_job = strawberry.subscription(resolvers.automation_streams.automation_job)
+    qr_codes = strawberry.subscription(resolvers.automation_streams.qr_codes)
+    automation_screen = strawberry.subscription(resolvers.automation_streams.automation_screen)
     events = strawberry.subscription(resolvers.streams.events)
 
 
@@ -87,7 +97,6 @@ schema = describe(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[refusals.PortalUnavailable],
         config=StrawberryConfig(scalar_map=SCALARS),
         exception_handlers=TOLD,
     )

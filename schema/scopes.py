@@ -71,6 +71,7 @@ ROOTS: Mapping[str, Scope | None] = {
     "Mutation.testWebhookEndpoint": Scope.WEBHOOKS,
     "Mutation.retryDelivery": Scope.WEBHOOKS,
     "Mutation.replayEvents": Scope.WEBHOOKS,
+    "Mutation.switchPortal": None,
     "Mutation.createApiKey": None,
     "Mutation.revokeApiKey": None,
     "Subscription.seatChanges": Scope.CATALOGUE_READ,

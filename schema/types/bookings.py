@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 from uuid import UUID
 
 import strawberry
@@ -12,6 +12,7 @@ import strawberry
 from domain import bookings as booking_rules
 from domain import catalogue, contact, holding, ledger, seats
 from domain import reservations as reservation_rules
+from domain.access import may_manage
 from domain.reserving import Reserve
 from domain.seats import Allocation, SeatLayout, seat_state
 from schema.batches import batched
@@ -32,6 +33,11 @@ from schema.types.refusals import (
 )
 from schema.types.schedules import Schedule
 from schema.types.seats import SeatState
+
+if TYPE_CHECKING:
+    from schema.types.automation import AutomationJob
+
+Job = Annotated["AutomationJob", strawberry.lazy("schema.types.automation")]
 
 ReservationStatus = ledger.ReservationStatus
 strawberry.enum(ReservationStatus, description="Where a reservation stands.")
@@ -78,6 +84,21 @@ class Booking(Node):
     async def seats(bookings: Sequence[Booking], context: Context) -> list[list[SeatState]]:
         """The booked seats as they are now."""
         return await _seats(bookings, context)
+
+    @batched
+    @staticmethod
+    async def automation_job(bookings: Sequence[Booking], context: Context) -> list[Job | None]:
+        """The job that made it at a portal, for its owner and staff of the portal's organization."""
+        from schema.types.automation import AutomationJob  # which tells of bookings
+
+        found = await context.load.job_of.many([one.value.id for one in bookings])
+        user, roles = context.viewer.user_id, await context.roles() if any(found) else {}
+        return [
+            AutomationJob.of(job, own=job.account_id == user)
+            if job and (job.account_id == user or may_manage(roles.get(job.organization_id)))
+            else None
+            for job in found
+        ]
 
     @strawberry.field
     def contact(self) -> Contact:

@@ -8,6 +8,7 @@ from typing import Annotated
 import strawberry
 
 from schema.scalars import Cursor
+from schema.types.automation import AutomationJob
 from schema.types.bookings import Booking, Reservation
 from schema.types.events import Event
 from schema.types.schedules import Schedule
@@ -79,6 +80,13 @@ class BookingChanged(StreamMessage):
 
 
 @strawberry.type
+class AutomationJobChanged(StreamMessage):
+    """A job as it is now."""
+
+    job: AutomationJob
+
+
+@strawberry.type
 class EventDelivered(StreamMessage):
     """One event of the log."""
 
@@ -105,4 +113,5 @@ class SeatChangesTarget:
 SeatChangesMessage = Annotated[SeatSnapshot | SeatDelta | Resync, strawberry.union("SeatChangesMessage")]
 ReservationMessage = Annotated[ReservationChanged | Resync, strawberry.union("ReservationMessage")]
 BookingMessage = Annotated[BookingSnapshot | BookingChanged | Resync, strawberry.union("BookingMessage")]
+AutomationJobMessage = Annotated[AutomationJobChanged | Resync, strawberry.union("AutomationJobMessage")]
 EventMessage = Annotated[EventDelivered | Resync, strawberry.union("EventMessage")]

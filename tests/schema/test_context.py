@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from domain.access import Role
 from domain.ids import new_id
-from domain.reads import OwnedReads, Reads
 from domain.viewer import Viewer
 from schema.context import Context, Services
 
@@ -37,7 +37,8 @@ class CountedReads:
 
 
 def context(reads: CountedReads) -> Context:
-    services = Services("0", cast("Reads", reads), cast("OwnedReads", reads), *([None] * 7))  # type: ignore[arg-type]
+    parts: dict[str, Any] = dict.fromkeys(each.name for each in fields(Services))
+    services = Services(**{**parts, "reads": reads, "owned": reads})
     return Context(
         Viewer("192.0.2.1", "test", new_id(), new_id(), datetime.max.replace(tzinfo=UTC)), services
     )
