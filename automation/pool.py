@@ -100,6 +100,11 @@ class Pool:
     _used: list[Chromium] = field(default_factory=list, init=False)
     _places: asyncio.Semaphore = field(init=False)
 
+    @property
+    def shared(self) -> bool:
+        """Whether visits share a browser."""
+        return isinstance(self.supply, One)
+
     def __post_init__(self) -> None:
         self._places = asyncio.Semaphore(self.at_once)
 

@@ -1,8 +1,8 @@
 """Nothing is left behind: no process and no folder of a worker that ended, however it ended.
 
 A worker has a folder, and holds its lock as long as it lives. Its drivers and browsers keep their temporary files
-there, which tells whose they are. Beside the worker runs a keeper (``python -m automation.reaping FOLDER``) in a session
-of its own: when the line from the worker ends, for whatever reason, it ends what belongs to the folder, and removes it.
+there, which tells whose they are. Beside the worker runs a keeper (``python -m automation.reaping FOLDER``), in its own
+session: when the line from the worker ends, for whatever reason, it ends what belongs to the folder, and removes it.
 What even a keeper has left is swept by the next worker that starts.
 """
 

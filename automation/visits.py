@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
+from uuid import UUID
 
-import structlog
 from playwright.async_api import BrowserContext, Page, ViewportSize
 from playwright.async_api import Error as PlaywrightError
 
+from automation.artifacts import Artifacts
 from automation.browser import CLOSE, Chromium
 from automation.engine import Engine
+from automation.evidence import evidence
 from automation.pool import Pool, open_pool
 from automation.portals import Opens
 from automation.reach import open_reach
 from automation.reaping import open_folder
-from domain.jobs import Job
+from automation.watched_visit import WatchedVisit
+from domain.jobs import Artifact, Job
 from domain.portals import BrowserCrashed, Portal, Visit
 
 SCREEN: ViewportSize = {"width": 1280, "height": 900}
 STEP = 15_000
 """Milliseconds that Playwright waits for what an adapter does not bound itself."""
-
-log = structlog.get_logger("holdfast.visits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +38,31 @@ class BrowserVisits:
     pool: Pool
     visit_of: Callable[[str], Opens]
     inside: frozenset[str]
+    artifacts: Artifacts | None
+    folder: Path
+    _open: dict[UUID, tuple[Page, WatchedVisit]] = field(default_factory=dict, init=False)
 
     @asynccontextmanager
     async def __call__(self, job: Job, portal: Portal) -> AsyncIterator[Visit]:
         """A visit for a job; leaving closes its context, and its browser, within a second."""
         async with self.pool.browser() as chromium, self._page(chromium, portal) as page:
+            visit = self.visit_of(portal.key)(page, portal)
+            watched = WatchedVisit(visit, lambda: chromium.gone or page.is_closed())
+            self._open[job.id] = page, watched
             try:
-                yield self.visit_of(portal.key)(page, portal)
-            except PlaywrightError:
-                if chromium.gone or page.is_closed():
-                    raise BrowserCrashed("The browser is gone.") from None
-                raise
+                yield cast("Visit", watched)
+            finally:
+                del self._open[job.id]
+
+    async def witness(self, job_id: UUID) -> Sequence[Artifact]:
+        """Keep what a job's visit shows, and how it came there."""
+        if self.artifacts is None or job_id not in self._open:
+            return ()
+        page, watched = self._open[job_id]
+        found = await evidence(page, watched.steps, self.folder)
+        with contextlib.suppress(OSError):
+            return [await asyncio.to_thread(self.artifacts.put, job_id, *each) for each in found]
+        return ()
 
     @asynccontextmanager
     async def _page(self, chromium: Chromium, portal: Portal) -> AsyncIterator[Page]:
@@ -56,9 +71,14 @@ class BrowserVisits:
             context = await _context(chromium, portal, reach.proxy)
             try:
                 yield await context.new_page()
+            except PlaywrightError:
+                if not chromium.gone:
+                    raise
+                raise BrowserCrashed("The browser is gone.") from None
             finally:
-                with contextlib.suppress(PlaywrightError, TimeoutError):
-                    await asyncio.wait_for(context.close(), CLOSE)
+                if not chromium.gone and self.pool.shared:
+                    with contextlib.suppress(PlaywrightError, TimeoutError):
+                        await asyncio.wait_for(context.close(), CLOSE)
 
 
 @asynccontextmanager
@@ -71,17 +91,18 @@ async def open_visits(
     at_once: int = 4,
     memory: int = 2**30,
     inside: frozenset[str] = frozenset(),
+    artifacts: Artifacts | None = None,
 ) -> AsyncIterator[BrowserVisits]:
     """Visits with this browser, at most ``at_once``, each in ``memory`` bytes.
 
     In ``parent`` each worker gets a folder for temporary files; ``inside`` are the origins that may be on this machine
-    or in a private network.
+    or in a private network; ``artifacts`` is where files of failures are kept, None keeps none.
     """
     async with (
         open_folder(parent) as folder,
         open_pool(Engine(program, folder), shared=sharing == "worker", at_once=at_once, most=memory) as pool,
     ):
-        yield BrowserVisits(pool, visit_of, inside)
+        yield BrowserVisits(pool, visit_of, inside, artifacts, folder)
 
 
 async def _context(chromium: Chromium, portal: Portal, proxy: str) -> BrowserContext:

@@ -11,8 +11,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
-from domain.jobs import Job, Slot
+from domain.jobs import Artifact, Job, Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +186,9 @@ class Visits(Protocol):
 
     def __call__(self, job: Job, portal: Portal) -> AbstractAsyncContextManager[Visit]:
         """A visit for a job; leaving closes the browser within a second whatever it does. Raises BrowserCrashed."""
+
+    async def witness(self, job_id: UUID) -> Sequence[Artifact]:
+        """Keep what a job's visit shows, veiled, and how it came there; the visit is of no use any more.
+
+        Takes up to 3 s, and never fails: what cannot be had is not among the files.
+        """
