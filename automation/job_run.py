@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from domain.automation import Automation
 from domain.errors import Unavailable
 from domain.jobs import (
     Advance,
+    Artifact,
     AutomationFailure,
     AutomationStatus,
     Claim,
@@ -64,9 +65,13 @@ class JobRun:
     portal: Portal
     secret: bytes = field(repr=False)
     """Key under which it is kept who signed in."""
+    witness: Callable[[], Awaitable[Sequence[Artifact]]]
+    """Keeps what the visit shows, as long as it is open."""
     claim: Claim
     lease_ends: float
     lease_for: timedelta
+    witness: Callable[[UUID], Awaitable[Sequence[Artifact]]]
+    """``Visits.witness``."""
     lease: Lease = field(init=False)
     fence: Slot | None = field(init=False)
     deadline: float = field(init=False)
@@ -185,7 +190,9 @@ class JobRun:
         self._log_step(AutomationStatus.COMPLETED)
 
     async def fail(self, failure: AutomationFailure, message: str) -> None:
-        """FAILED."""
+        """FAILED, with what the page shows."""
+        if artifacts := await self.witness():
+            await self._patiently(lambda: self.automation.keep(self.lease, artifacts))
         await self._end(Advance(AutomationStatus.FAILED, message, failure))
 
     async def time_out(self, message: str) -> None:
@@ -197,7 +204,7 @@ class JobRun:
         if self.fence is None:
             await self._end(Advance(AutomationStatus.STOPPED, "Stopped."))
         else:
-            await self.fail(AutomationFailure.UNKNOWN_OUTCOME, UNKNOWN)
+            await self.fail(AutomationFailure.UNKNOWN_OUTCOME, f"Stopped. {UNKNOWN}")
 
     async def _turn(self, gap: timedelta) -> timedelta:
         async with self.automation.begin(None) as tx:

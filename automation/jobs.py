@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from traceback import extract_tb
@@ -113,10 +114,12 @@ class Runner:
         return REPORTING
 
     def _start(self, claim: Claim, lease_ends: float) -> None:
+        assert self._visits is not None
         job = claim.job
         log.info("job.taken", job=str(job.id), attempt=job.attempt, portal=job.portal_key)
         portal = self.automation.portals[job.portal_key]
-        run = JobRun(self.automation, self.live, portal, self.secret, claim, lease_ends, self.lease)
+        witness = partial(self._visits.witness, job.id)
+        run = JobRun(self.automation, self.live, portal, self.secret, witness, claim, lease_ends, self.lease)
         self._runs[job.id] = run
         run.walking = asyncio.create_task(self._walk(run, job), name=f"job {job.id}")
         self._attending[run] = asyncio.create_task(self._attend(run), name=f"run of {job.id}")
@@ -126,15 +129,17 @@ class Runner:
         try:
             async with _closed_soon(self._visits(job, run.portal)) as visit:
                 walk = Walk(visit, run, run.portal, job.config, self.patience)
-                await Journey(walk, expected).go()
+                try:
+                    await Journey(walk, expected).go()
+                except (BrowserCrashed, LeaseLost):
+                    raise
+                except Exception as error:  # whatever it is, the job is to end, and the page may show why
+                    await _broke(run, error)
         except BrowserCrashed:
             if job.attempt < ATTEMPTS:
                 await asyncio.sleep(min(job.attempt, ATTEMPTS))
                 raise
-            if run.fence is not None:
-                await run.fail(AutomationFailure.UNKNOWN_OUTCOME, UNKNOWN)
-            else:
-                await run.fail(AutomationFailure.BROWSER_CRASHED, "The browser ended again and again.")
+            await _fail(run, AutomationFailure.BROWSER_CRASHED, "The browser ended again and again.")
 
     async def _attend(self, run: JobRun) -> None:
         """See a run to its end, whichever."""
@@ -160,10 +165,8 @@ class Runner:
             await run.stopped()
         elif isinstance(error, BrowserCrashed):
             await self.automation.give_back([run.lease])
-        elif error is not None:
-            log.error("job.broke", job=str(run.job_id), error=type(error).__name__, at=_places(error))
-            failure = AutomationFailure.UNKNOWN_OUTCOME if run.fence else AutomationFailure.INTERNAL
-            await run.fail(failure, UNKNOWN if run.fence else "Something went wrong here that should not.")
+        elif isinstance(error, Exception):
+            await _broke(run, error)
 
     async def _leave(self) -> None:
         """Break off what is under way, behind the fence as late as possible, and give it back."""
@@ -196,6 +199,18 @@ async def _closed_soon(visit: AbstractAsyncContextManager[Visit]) -> AsyncIterat
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSING):
                 await visit.__aexit__(type(error) if error else None, error, None)
+
+
+async def _broke(run: JobRun, error: Exception) -> None:
+    log.error("job.broke", job=str(run.job_id), error=type(error).__name__, at=_places(error))
+    await _fail(run, AutomationFailure.INTERNAL, "Something went wrong here that should not.")
+
+
+async def _fail(run: JobRun, failure: AutomationFailure, message: str) -> None:
+    """End a job whose journey could not say so; behind the fence, nobody knows how."""
+    if run.fence is not None:
+        failure, message = AutomationFailure.UNKNOWN_OUTCOME, f"{message} {UNKNOWN}"
+    await run.fail(failure, message)
 
 
 def _places(error: BaseException) -> list[str]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 
 import structlog
 
+from automation.jobs import Runner
+from domain.automation import Automation
 from domain.errors import Unavailable
 from domain.expiry import Expiry
 from domain.housekeeping import Housekeeping
@@ -19,6 +22,7 @@ SOON = 1.0
 
 HOURLY = 3600.0
 REPORTING = 15.0
+OVERDUE = 2.0
 AFTER_FAILURE = 1.0
 BREATH = 0.05
 """Seconds between two steps of trimming the log, in which others get the disk."""
@@ -47,11 +51,16 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Ends what has run out, and clears away what is old. Any number of workers may run side by side."""
+    """Ends what has run out, clears away what is old, and runs jobs where there is a ``runner`` (a browser).
+
+    Any number of workers may run side by side.
+    """
 
     begin: Begin
     expiry: Expiry
     housekeeping: Housekeeping
+    automation: Automation
+    runner: Runner | None = None
     loops: list[Loop] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,15 +68,17 @@ class Worker:
             Loop("expiry", self._expire),
             Loop("housekeeping", self._keep_house),
             Loop("retention", self._trim),
+            Loop("overdue", self._end_overdue),
         ]
         object.__setattr__(self, "loops", loops)
 
     async def run(self) -> None:
         """Run all loops until cancelled."""
         async with asyncio.TaskGroup() as running:
-            for loop in self.loops:
+            for loop in (*self.loops, Loop("report", self._report)):
                 running.create_task(_for_ever(loop))
-            running.create_task(_for_ever(Loop("report", self._report)))
+            if self.runner is not None:
+                running.create_task(_for_ever(Loop("browsers", partial(self._run_jobs, self.runner))))
 
     async def _expire(self) -> float:
         ended = await self.expiry.sweep()
@@ -84,6 +95,20 @@ class Worker:
     async def _trim(self) -> float:
         dropped = await self.housekeeping.trim()
         return BREATH if dropped else HOURLY
+
+    async def _end_overdue(self) -> float:
+        return 0 if await self.automation.overdue() else OVERDUE
+
+    async def _run_jobs(self, runner: Runner) -> float:
+        """Run jobs until cancelled."""
+        async with runner.working(), asyncio.TaskGroup() as running:
+            for name, step in (
+                ("jobs", runner.take),
+                ("leases", runner.renew),
+                ("availability", runner.report),
+            ):
+                running.create_task(_for_ever(Loop(name, step)))
+        return 0
 
     async def _report(self) -> float:
         """Tell the other processes that the loops run: an operator asks a server, which may run none."""

@@ -24,6 +24,7 @@ from domain.api_keys import ApiKeys
 from domain.automation import Automation
 from domain.bookings import Bookings
 from domain.curation import Curation
+from domain.events import Stream
 from domain.expiry import Expiry
 from domain.guests import Guests
 from domain.housekeeping import Housekeeping
@@ -34,6 +35,7 @@ from domain.reservations import Reservations
 from domain.reserving import ReservationLimits, Reserving
 from domain.timetable import Timetable
 from holdfast.identity import Identity, wire_identity
+from holdfast.job_running import runner_of
 from holdfast.keys import server_secret
 from holdfast.settings import Settings
 from schema.context import Services
@@ -107,7 +109,12 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             artifact_url=_not_served_yet,
         )
         keep = timedelta(days=settings.log_retention_days) or None
-        worker = Worker(database.begin, Expiry(database.begin), Housekeeping(database.begin, keep))
+        runner = runner_of(settings, automation, live, secret)
+        if runner is not None:
+            feed.tap(Stream.AUTOMATION, runner.heard)
+        worker = Worker(
+            database.begin, Expiry(database.begin), Housekeeping(database.begin, keep), automation, runner
+        )
         rates = Rates(settings.requests_per_minute, settings.requests_per_minute_per_address, secret)
         running = [asyncio.create_task(feed.run(), name="feed")]
         running.append(asyncio.create_task(identity.keys.keep_noting(), name="uses of keys"))

@@ -1,0 +1,45 @@
+"""What runs jobs at portals: there where a browser is found."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from automation.jobs import Runner
+from automation.program import find_browser
+from domain.automation import Automation
+from domain.live import Live
+from domain.portals import Visits
+from holdfast.settings import Settings
+
+
+def runner_of(settings: Settings, automation: Automation, live: Live, secret: bytes) -> Runner | None:
+    """What runs jobs in a worker of these settings; None where nothing can, or is to."""
+    if settings.automation is False or not automation.portals:
+        return None
+    program = find_browser(settings.browser)
+    if program is None:
+        return None
+
+    @asynccontextmanager
+    async def visits() -> AsyncIterator[Visits]:
+        from automation.portals import visit_of
+        from automation.visits import open_visits  # playwright costs a third of a second to import
+
+        private = [settings.demo_portal_url] if settings.demo_portal_url else []
+        async with open_visits(
+            program,
+            Path(tempfile.gettempdir()) / "holdfast-browsers",
+            visit_of,
+            sharing=settings.browser_sharing,
+            at_once=settings.jobs_per_worker,
+            memory=settings.job_memory_mib << 20,
+            inside=frozenset(private),
+        ) as opened:
+            yield opened
+
+    return Runner(
+        automation, live, visits, secret, settings.jobs_per_worker, max(1.0, settings.shutdown_grace_seconds)
+    )
