@@ -77,10 +77,7 @@ class MemoryLive:
 
     async def show_picture(self, job_id: UUID, own: bytes | None, masked: bytes | None) -> None:
         """Hand it to those who watch here."""
-        frame, now = self._picture_frames.following(job_id), datetime.now(UTC)
-        for image, for_owner in ((own, True), (masked, False)):
-            if image is not None:
-                self._picture_readers.offer((job_id, for_owner), Picture(job_id, frame, image, now))
+        self._show(job_id, own, masked)
 
     @asynccontextmanager
     async def pictures(
@@ -96,6 +93,19 @@ class MemoryLive:
         """Who watches the job's pictures."""
         async with self._audiences.watched(job_id) as audiences:
             yield audiences
+
+    def _show(self, job_id: UUID, own: bytes | None, masked: bytes | None) -> list[tuple[bool, Picture]]:
+        """Hand pictures to those who watch here; the pictures, each with whether it is the owner's."""
+        frame, now = self._picture_frames.following(job_id), datetime.now(UTC)
+        images = ((True, own), (False, masked))
+        shown = [
+            (for_owner, Picture(job_id, frame, image, now))
+            for for_owner, image in images
+            if image is not None
+        ]
+        for for_owner, picture in shown:
+            self._picture_readers.offer((job_id, for_owner), picture)
+        return shown
 
     def _deliver(self, code: LoginCode) -> None:
         """Hand a code to those who watch here, unless they have a newer one."""
