@@ -54,8 +54,11 @@ class Office:
 
 
 async def is_empty(app: App) -> bool:
-    """Whether the database has no organization yet."""
-    return not (await app.services.reads.organizations(1, None)).items
+    """Whether the database has no organization yet besides those that were made for portals."""
+    async with app.database.begin(None) as tx:
+        of_portals = {portal.organization_id for portal in await tx.jobs.portals()}
+    found = (await app.services.reads.organizations(len(of_portals) + 1, None)).items
+    return all(organization.id in of_portals for _, organization in found)
 
 
 async def fill_if_empty(app: App, dsn: str, say: Callable[[str], None]) -> bool:
