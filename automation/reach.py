@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from automation.addresses import Reachable
+
 VERSION = 5
 NO_AUTHENTICATION = 0
 CONNECT = 1
@@ -26,6 +28,8 @@ GRANTED, REFUSED, UNREACHABLE = 0, 2, 4
 HANDSHAKE = 10.0
 CONNECTING = 10.0
 PIECE = 65_536
+
+_public = Reachable()
 
 log = structlog.get_logger("holdfast.reach")
 
@@ -89,7 +93,7 @@ class Reach:
         if place not in self.places:
             return []
         found = await _addresses(place)
-        if place in self.inside or all(_public(address) for address in found):
+        if place in self.inside or all(map(_public, found)):
             return found
         return []
 
@@ -149,11 +153,6 @@ async def _addresses(place: Place) -> list[str]:
     except OSError:
         return []
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def _public(address: str) -> bool:
-    found = ipaddress.ip_address(address.partition("%")[0])
-    return found.is_global and not found.is_multicast
 
 
 async def _first(
