@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -42,6 +43,10 @@ class Visitor:
         if self.session is None or self.session.person is None:
             return None
         return self.session, self.session.person
+
+    async def form(self) -> dict[str, str]:
+        """What was sent."""
+        return dict(parse_qsl((await self.request.body()).decode(errors="replace")))
 
 
 class Site:
@@ -125,7 +130,7 @@ async def _login(visitor: Visitor) -> Response:
 
 
 async def _begin_login(visitor: Visitor) -> Response:
-    form = await visitor.request.form()
+    form = await visitor.form()
     if visitor.session is not None:
         visitor.portal.end(visitor.session)
     session = visitor.portal.begin_login()
@@ -166,9 +171,9 @@ async def _times(visitor: Visitor) -> Response:
 async def _keep(visitor: Visitor) -> Response:
     if (who := visitor.signed_in) is None:
         return HTMLResponse(visitor.pages.signed_out())
-    form = await visitor.request.form()
+    form = await visitor.form()
     try:
-        visitor.portal.keep(*who, id=str(form.get("time")), licence=str(form.get("licence")))
+        visitor.portal.keep(*who, id=form.get("time", ""), licence=form.get("licence", ""))
     except Taken:
         return HTMLResponse(visitor.pages.taken())
     return _to("/kept")

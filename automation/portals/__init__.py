@@ -30,6 +30,11 @@ def portals(keys: Sequence[str], demo_url: str | None = None) -> Mapping[str, Po
 
 def visit_of(key: str) -> Opens:
     """How the pages of a portal are walked. Raises KeyError."""
+    match key:
+        case "demo":
+            from automation.portals.demo_pages import DemoVisit
+
+            return DemoVisit
     raise KeyError(key)
 
 
