@@ -193,7 +193,13 @@ class AutomationStartInput:
 
     def value(self) -> StartJob:
         """As the trade's value."""
-        return StartJob(self.portal_key, self.config, self.webhook_url, self.reference, self.subject)
+        return StartJob(
+            self.portal_key,
+            self.config,
+            self.webhook_url,
+            reference=self.reference,
+            subject=self.subject,
+        )
 
 
 @strawberry.input
