@@ -48,12 +48,12 @@ class QrCode:
     @batched
     @staticmethod
     async def image_data_url(
-        codes: Sequence[QrCode], context: Context, format: QrFormat = QrFormat.PNG
+        codes: Sequence[QrCode], context: Context, format: QrFormat | None = QrFormat.PNG
     ) -> list[str]:
         """The code as an image: what the portal shows (PNG), or drawn from its text (SVG)."""
-        if format is QrFormat.PNG:
-            return [_data_url("image/png", one.value.image) for one in codes]
-        return [_data_url("image/svg+xml", drawn(one.value.text)) for one in codes]
+        if format is QrFormat.SVG:
+            return [_data_url("image/svg+xml", drawn(one.value.text)) for one in codes]
+        return [_data_url("image/png", one.value.image) for one in codes]
 
     @classmethod
     def of(cls, value: live.LoginCode) -> Self:

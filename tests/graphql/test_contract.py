@@ -37,11 +37,14 @@ PROMISED = [
 
 WHOLE_LISTS = {
     "nodes", "seats", "memberships", "schedules", "bookings", "changed", "unavailable", "alternatives", "path",
-    "scopes",
+    "scopes", "portals", "steps", "artifacts",
 }  # fmt: skip
 """Lists that are given whole: each is bounded by a layout, a call or a window of days."""
-NO_KEY = {"register", "login", "refreshSession", "logout", "changePassword"}
-"""Of these the contract has no key: their answer is a secret, which is not kept to be told again."""
+NO_KEY = {"register", "login", "refreshSession", "logout", "changePassword", "switchPortal"}
+"""Of these the contract has no key: their answer is a secret, which is not kept to be told again. And to switch off
+what is off changes nothing."""
+LIVE = {"qrCodes", "automationScreen"}
+"""Streams of what is in no log: what was missed is worth nothing, so there is no place to go on from."""
 
 built = build_schema(PRINTED.read_text())
 
@@ -135,6 +138,8 @@ def test_a_mutation_takes_one_input_and_answers_with_a_union_of_one_result_and_r
 
 def test_every_message_of_a_stream_has_its_cursor_and_resync_is_one_of_them() -> None:
     for name, field in _fields("Subscription").items():
+        if name in LIVE:
+            continue
         members = _members(get_named_type(field.type).name)
         assert "Resync" in members, name
         for member in members:
