@@ -37,6 +37,7 @@ async def serve(settings: Settings, asked: argparse.Namespace) -> None:
         return
     _must_fit(settings, asked.workers)
     with listening(settings, asked.workers) as sockets:
+        settings = settings.model_copy(update={"port": sockets[0].getsockname()[1]})
         async with beside(settings) as settings, database(settings) as dsn:
             await _prepared(settings, dsn)
             if asked.workers == 1:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
+from automation.artifacts import Artifacts
 from automation.jobs import Runner
 from automation.program import find_browser
 from domain.automation import Automation
@@ -28,15 +27,16 @@ def runner_of(settings: Settings, automation: Automation, live: Live, secret: by
         from automation.portals import visit_of
         from automation.visits import open_visits  # playwright costs a third of a second to import
 
-        private = [settings.demo_portal_url] if settings.demo_portal_url else []
+        demo = automation.portals.get("demo")
         async with open_visits(
             program,
-            Path(tempfile.gettempdir()) / "holdfast-browsers",
+            settings.data_dir / "run",
             visit_of,
             sharing=settings.browser_sharing,
             at_once=settings.jobs_per_worker,
             memory=settings.job_memory_mib << 20,
-            inside=frozenset(private),
+            inside=frozenset(demo.origins if demo else ()),
+            artifacts=Artifacts(settings.artifacts) if settings.artifact_hours else None,
         ) as opened:
             yield opened
 

@@ -63,6 +63,11 @@ class Settings(BaseSettings):
         default=(), description="addresses or networks whose `X-Forwarded-*` headers are believed"
     )
 
+    public_url: str | None = Field(
+        default=None,
+        description="where callers reach us, for addresses that we give them; by default the host and port above",
+    )
+
     data_dir: Path = Field(
         default_factory=default_data_dir,
         description="the embedded PostgreSQL and generated keys; in a checkout `./var`",
@@ -259,6 +264,19 @@ class Settings(BaseSettings):
         return self.log_format == "json" or (self.log_format is None and self.environment == "production")
 
     @property
+    def public_origin(self) -> str:
+        """Where callers reach us, without a slash at the end."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host and '[' not in host else host}:{self.port}"
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of what is kept of failed jobs."""
+        return self.data_dir / "artifacts"
+
+    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         if self.host == "localhost":
@@ -286,6 +304,11 @@ class Settings(BaseSettings):
         if value is not None and len(value.get_secret_value()) < SHORTEST_SECRET:
             raise ValueError(f"give {SHORTEST_SECRET} characters or more")
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _web(cls, value: str | None) -> str | None:
+        return _with_scheme(value, "https", "http")
 
     @field_validator("database_url", "migration_url")
     @classmethod

@@ -1,4 +1,4 @@
-"""The web application: GraphQL, GraphiQL, keys, health."""
+"""The web application: GraphQL, GraphiQL, keys, artefacts, health."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from holdfast import older
 from holdfast.graphiql import graphiql
 from holdfast.health import Health
 from holdfast.metrics import Metrics
@@ -98,7 +99,9 @@ def make_web(app: App, siblings: Siblings | None = None) -> Web:
         Route("/health/detailed", health.detailed),
         Route("/metrics", Scrape(settings, metrics, siblings).answer),
         Route("/.well-known/jwks.json", keys),
+        app.artifacts.route(),
         *(page.routes() if page else ()),
+        *older.routes(app, transport, settings.allowed_origins),
     ]
     asgi = front(transport, routes, settings.allowed_origins)
     if watch.tracing is not None:

@@ -28,12 +28,12 @@ from domain.events import Stream
 from domain.expiry import Expiry
 from domain.guests import Guests
 from domain.housekeeping import Housekeeping
-from domain.jobs import Artifact
 from domain.once import Once
 from domain.rates import Rates
 from domain.reservations import Reservations
 from domain.reserving import ReservationLimits, Reserving
 from domain.timetable import Timetable
+from holdfast.artifacts import SignedArtifacts
 from holdfast.identity import Identity, wire_identity
 from holdfast.job_running import runner_of
 from holdfast.keys import server_secret
@@ -59,6 +59,7 @@ class App:
     identity: Identity
     rates: Rates
     services: Services
+    artifacts: SignedArtifacts
     worker: Worker
 
 
@@ -73,7 +74,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         open_pool(dsn, PoolSize(1, 2), ALL_SEEING) as log,
         open_pool(dsn, PoolSize(0, 2), ALL_SEEING) as probe,
         make_broker(settings.redis_url) as broker,
-        open_live(None, secret) as live,
+        open_live(settings.redis_url, secret) as live,
     ):
         feed = Feed(log, broker)
         await feed.start()
@@ -92,6 +93,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             settings.jobs_per_account,
         )
         await automation.register()
+        artifacts = SignedArtifacts(settings.artifacts, secret, settings.public_origin)
         services = Services(
             version=VERSION,
             reads=Reads(pool, layouts),
@@ -106,7 +108,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             api_keys=ApiKeys(database.begin, once, identity.ended),
             automation=automation,
             live=live,
-            artifact_url=_not_served_yet,
+            artifact_url=artifacts.url,
         )
         keep = timedelta(days=settings.log_retention_days) or None
         runner = runner_of(settings, automation, live, secret)
@@ -121,16 +123,14 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         if settings.redis_url is not None:
             running.append(asyncio.create_task(_share(rates, settings.redis_url), name="rates"))
         try:
-            yield App(settings, pool, probe, broker, feed, database, identity, rates, services, worker)
+            yield App(
+                settings, pool, probe, broker, feed, database, identity, rates, services, artifacts, worker
+            )
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             identity.hasher.close()
-
-
-def _not_served_yet(artifact: Artifact) -> str:
-    return f"http://localhost/artifacts/{artifact.job_id}/{artifact.id}"
 
 
 async def _share(rates: Rates, redis_url: str) -> None:
