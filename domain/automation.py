@@ -197,6 +197,11 @@ class Automation:
             raise PolicyViolation(
                 f"At most {self.jobs_per_account} jobs of an account may be under way; stop one, or wait for an end."
             )
+        reference = checked_optional_text(request.reference, ("reference",), MAX_REFERENCE)
+        if reference and (known := await tx.jobs.by_reference(account_id, reference)) and not known.over:
+            raise PolicyViolation(
+                "A job of yours that is not over has this id; stop it, or pick another.", ("reference",)
+            )
         new = NewJob(
             id=new_id(),
             account_id=account_id,
@@ -205,7 +210,7 @@ class Automation:
             config=config,
             life=self.life,
             subject=checked_optional_text(request.subject, ("subject",)) or "",
-            reference=checked_optional_text(request.reference, ("reference",), MAX_REFERENCE),
+            reference=reference,
         )
         job = await tx.jobs.add(new)
         if request.webhook_url:

@@ -61,10 +61,11 @@ class Transport:
             rates,
             trusted or TrustedDocuments(),
         )
-        self._exchange = Exchange(self._ports)
-        self._streams = EventStreams(self._exchange)
+        self.exchange = Exchange(self._ports)
+        """What other endpoints share with it: who asks, the limits, the counts."""
+        self._streams = EventStreams(self.exchange)
         self._http = HttpEndpoint(self._ports, self._streams, page)
-        self._sockets = SocketEndpoint(self._exchange, allowed_origins)
+        self._sockets = SocketEndpoint(self.exchange, allowed_origins)
 
     @property
     def http(self) -> ASGIApp:
@@ -83,7 +84,7 @@ class Transport:
     @property
     def figures(self) -> Figures:
         """What is open and has been done, as of now."""
-        return self._exchange.figures
+        return self.exchange.figures
 
     @property
     def refused(self) -> Counter[str]:

@@ -80,7 +80,7 @@ class SocketEndpoint:
         """Serve one socket from its handshake to its end."""
         headers = Headers(scope=scope)
         await receive()
-        if not self._may_come(headers):
+        if not may_come(headers, self._allowed_origins):
             await send({"type": "websocket.close"})
             return
         if SUBPROTOCOL not in scope["subprotocols"]:
@@ -121,13 +121,11 @@ class SocketEndpoint:
             self._exchange.figures.sockets -= 1
             self._open.discard(socket)
 
-    def _may_come(self, headers: Headers) -> bool:
-        origin = headers.get("origin")
-        return (
-            origin is None
-            or origin in self._allowed_origins
-            or origin.partition("://")[2] == headers.get("host")
-        )
+
+def may_come(headers: Headers, allowed_origins: Collection[str]) -> bool:
+    """Whether a page of that Origin may open a socket: one of our own host, or one that is allowed."""
+    origin = headers.get("origin")
+    return origin is None or origin in allowed_origins or origin.partition("://")[2] == headers.get("host")
 
 
 class Socket:
