@@ -84,10 +84,11 @@ _OVERDUE = _END.format(
     which=f"j.id = ANY ($1::uuid[]) AND {_NOBODYS}",
 )
 
-# Whom others are just taking, their locks show; what they took, the statement after this one.
+# Whom others are just taking, their locks show; what they took, the statement after this one. The locks are tried one
+# after the other (MATERIALIZED), until one is free: no more than that one is kept from others.
 _NEXT = """
-SELECT id FROM (SELECT id FROM automation_queue() WHERE portal_key = ANY ($1::text[]) ORDER BY place) AS waiting
-WHERE pg_try_advisory_xact_lock(hashtextextended(id::text, 2)) LIMIT 1
+WITH waiting AS MATERIALIZED (SELECT id FROM automation_queue() WHERE portal_key = ANY ($1::text[]) ORDER BY place)
+SELECT id FROM waiting WHERE pg_try_advisory_xact_lock(hashtextextended(id::text, 2)) LIMIT 1
 """
 # Who takes the first job after a portal was shut shuts it behind them, until it is known how they fared.
 _CLAIM = f"""
