@@ -92,8 +92,10 @@ async def _serve_together(
 
 async def _serve_part(settings: Settings, asked: argparse.Namespace) -> None:
     hold_off()
+    from holdfast.job_running import without_a_way_for_codes
     from holdfast.serving import serve_part
 
+    settings = without_a_way_for_codes(settings)
     async with database(settings, quiet=True) as dsn:
         await _must_be_migrated(dsn)
         await serve_part(settings, dsn, asked.part, asked.siblings)
@@ -101,9 +103,11 @@ async def _serve_part(settings: Settings, asked: argparse.Namespace) -> None:
 
 async def worker(settings: Settings, asked: argparse.Namespace) -> None:
     """Run the background loops until SIGINT or SIGTERM."""
+    from holdfast.job_running import without_a_way_for_codes
     from holdfast.logs import configure_logging
     from holdfast.wiring import wire
 
+    settings = without_a_way_for_codes(settings)
     configure_logging(settings)
     async with database(settings) as dsn:
         await _must_be_migrated(dsn)

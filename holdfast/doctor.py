@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
+from automation.program import describe, find_browser
+from domain.portals import BrowserCrashed
 from holdfast.database import database
 from holdfast.settings import Settings
-
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 async def examine(settings: Settings, say: Callable[[str], None]) -> bool:
@@ -20,7 +19,7 @@ async def examine(settings: Settings, say: Callable[[str], None]) -> bool:
         await _broker(settings, say),
         _data_dir(settings, say),
     ]
-    _browser(say)
+    findings.append(await _browser(settings, say))
     return all(findings)
 
 
@@ -90,11 +89,31 @@ def _data_dir(settings: Settings, say: Callable[[str], None]) -> bool:
     return True
 
 
-def _browser(say: Callable[[str], None]) -> None:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
+async def _browser(settings: Settings, say: Callable[[str], None]) -> bool:
+    """Start the browser that jobs would be run in; without one everything else works."""
+    if settings.automation is False:
+        say("fine      browser: none needed, HOLDFAST_AUTOMATION is false")
+        return True
+    from automation.trial import trial  # playwright costs a third of a second to import
+
+    program = find_browser(settings.browser)
+    if program is None and settings.browser is not None:
+        say(f"wrong     browser: HOLDFAST_BROWSER={settings.browser} is no program")
+        return False
+    if program is None:
         say(
-            "missing   browser: none found; automation will need one (Debian: apt install chromium-headless-shell)"
+            "missing   browser: none found, so no automation: `playwright install chromium-headless-shell`, or install"
+            " a package of the system (Debian: apt install chromium-headless-shell; others: chromium)"
         )
-    else:
-        say(f"fine      browser: {Path(found).name}; automation is not part of this version")
+        return settings.automation is None
+    try:
+        took = await trial(program, settings.data_dir / "run")
+    except BrowserCrashed:
+        say(f"wrong     browser: {program} is found, and does not start; does `{program} --version` work?")
+        return False
+    say(f"fine      browser: {describe(program)} ({program}), started in {took * 1000:.0f} ms{_sandbox()}")
+    return True
+
+
+def _sandbox() -> str:
+    return ", without its sandbox since this is root" if os.geteuid() == 0 else ", in its sandbox"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
+from automation.portals import portals
+from automation.program import describe, find_browser
+from holdfast.job_running import why_off
 from holdfast.settings import Settings
 from holdfast.terminal import say
 
@@ -33,6 +36,19 @@ Holdfast listens on {url}
   automation  off: booking on portals is not part of this version{demo}
 Ctrl-C stops."""
     )
+
+
+def _automation(settings: Settings, processes: int) -> str:
+    if processes > 1 and settings.redis_url is None:
+        return "off: login codes reach watchers of other processes through Redis alone (HOLDFAST_REDIS_URL)"
+    why = why_off(settings, portals(settings.portals, settings.demo_portal_url))
+    if why is not None:
+        return f"off: {why}"
+    if not settings.works_inline:
+        return "in the workers"
+    program = find_browser(settings.browser)
+    found = describe(program) if program else ""
+    return f"on: {settings.jobs_per_worker} jobs at once, in {found}"
 
 
 def _between(settings: Settings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from automation.artifacts import Artifacts
@@ -14,12 +14,26 @@ from domain.portals import Visits
 from holdfast.settings import Settings
 
 
+def why_off(settings: Settings, portals: Collection[str]) -> str | None:
+    """Why no job can run in a worker of these settings; None if one can."""
+    if settings.automation is False:
+        return "HOLDFAST_AUTOMATION is false"
+    if not portals:
+        return "no portal is switched on (HOLDFAST_PORTALS, HOLDFAST_DEMO_PORTAL_URL)"
+    if find_browser(settings.browser) is None:
+        return "no Chromium was found; `holdfast doctor` says what to install"
+    return None
+
+
+def without_a_way_for_codes(settings: Settings) -> Settings:
+    """The settings of one process of several: without Redis a login code would not reach who watches at another."""
+    return settings if settings.redis_url else settings.model_copy(update={"automation": False})
+
+
 def runner_of(settings: Settings, automation: Automation, live: Live, secret: bytes) -> Runner | None:
     """What runs jobs in a worker of these settings; None where nothing can, or is to."""
-    if settings.automation is False or not automation.portals:
-        return None
     program = find_browser(settings.browser)
-    if program is None:
+    if program is None or why_off(settings, automation.portals) is not None:
         return None
 
     @asynccontextmanager
