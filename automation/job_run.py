@@ -70,8 +70,6 @@ class JobRun:
     claim: Claim
     lease_ends: float
     lease_for: timedelta
-    witness: Callable[[UUID], Awaitable[Sequence[Artifact]]]
-    """``Visits.witness``."""
     lease: Lease = field(init=False)
     fence: Slot | None = field(init=False)
     deadline: float = field(init=False)

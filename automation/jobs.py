@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -57,9 +57,9 @@ class Runner:
     _wake: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 
     @property
-    def busy(self) -> int:
-        """How many run now."""
-        return len(self._attending)
+    def runs(self) -> Collection[JobRun]:
+        """What runs now."""
+        return self._attending.keys()
 
     def heard(self, event: LoggedEvent) -> None:
         """Look at once at what the log tells of jobs."""
@@ -83,7 +83,7 @@ class Runner:
             async with asyncio.timeout(LOOKING):
                 await self._wake.wait()
         self._wake.clear()
-        while self.busy < self.slots:
+        while len(self.runs) < self.slots:
             asked = monotonic()
             claim = await self.automation.claim(self.worker, self.lease)
             if claim is None:
@@ -110,11 +110,10 @@ class Runner:
     async def report(self) -> float:
         """Tell that jobs can be run here."""
         async with self.automation.begin(None) as tx:
-            await tx.jobs.report(self.worker, self.slots, self.busy)
+            await tx.jobs.report(self.worker, self.slots, len(self.runs))
         return REPORTING
 
     def _start(self, claim: Claim, lease_ends: float) -> None:
-        assert self._visits is not None
         job = claim.job
         log.info("job.taken", job=str(job.id), attempt=job.attempt, portal=job.portal_key)
         portal = self.automation.portals[job.portal_key]

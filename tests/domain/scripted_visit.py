@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from time import monotonic
 from typing import Any
 
 from domain.jobs import Slot
@@ -71,10 +72,14 @@ class ScriptedVisit:
         self.script = {name: list(outcomes) for name, outcomes in script.items()}
         self.taken: list[str] = []
         """The names of the steps that were taken."""
+        self.asked: list[float] = []
+        """When requests were sent, by ``monotonic``."""
         self.shown: list[CapturedCode] = [_code(number) for number in range(3)]
 
     async def _step(self, name: str, usual: Callable[[], Any] = lambda: None) -> Any:
         self.taken.append(name)
+        if name not in ("start", "code", "signed_in"):
+            self.asked.append(monotonic())
         await asyncio.sleep(0)
         outcomes = self.script.get(name)
         if not outcomes:
@@ -89,6 +94,10 @@ class ScriptedVisit:
                 return await outcome()
             case outcome:
                 return usual() if outcome is None else outcome
+
+    async def start(self) -> None:
+        """Start the browser."""
+        await self._step("start")
 
     async def arrive(self) -> None:
         await self._step("arrive")
