@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
@@ -11,6 +12,7 @@ from time import monotonic
 import structlog
 
 from automation.jobs import Runner
+from automation.webhooks import Courier
 from domain.automation import Automation
 from domain.errors import Unavailable
 from domain.expiry import Expiry
@@ -61,6 +63,7 @@ class Worker:
     housekeeping: Housekeeping
     automation: Automation
     runner: Runner | None = None
+    courier: Courier | None = None
     loops: list[Loop] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,11 +73,13 @@ class Worker:
             Loop("retention", self._trim),
             Loop("overdue", self._end_overdue),
         ]
+        if self.courier is not None:
+            loops.append(Loop("webhooks", self.courier.step))
         object.__setattr__(self, "loops", loops)
 
     async def run(self) -> None:
         """Run all loops until cancelled."""
-        async with asyncio.TaskGroup() as running:
+        async with self.courier or nullcontext(), asyncio.TaskGroup() as running:
             for loop in (*self.loops, Loop("report", self._report)):
                 running.create_task(_for_ever(loop))
             if self.runner is not None:

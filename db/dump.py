@@ -19,6 +19,12 @@ from db.migrate import VERSION_TABLE
 
 Sink = Callable[[bytes], Coroutine[Any, Any, None]]
 
+_PLACE = """CASE WHEN {xid} IS NOT NULL
+  THEN (SELECT count(*) FROM event WHERE (event.xid, event.id) <= ({xid}, {id})) END"""
+"""A place in the log as a place in the restored one, whose events are numbered from 1."""
+_BEFORE_ENDPOINTS = """(SELECT count(*) FROM event WHERE event.xid < (
+  SELECT min(since_xid) FROM webhook_endpoint WHERE status = 'ACTIVE' AND behind_xid IS NULL))"""
+
 _ELSEWHERE: Mapping[str, Mapping[str, str | None]] = {
     "event": {"xid": "'1'::xid8", "id": "row_number() OVER (ORDER BY event.xid, event.id)"},
     "installation": {
@@ -26,8 +32,22 @@ _ELSEWHERE: Mapping[str, Mapping[str, str | None]] = {
         "log_start_xid": "CASE WHEN log_start_xid = '0'::xid8 THEN '0' ELSE '1' END::xid8",
         "log_start_id": "0",
     },
+    "webhook_endpoint": {
+        "since_xid": "'1'::xid8",
+        "behind_xid": "CASE WHEN behind_xid IS NOT NULL THEN '1' END::xid8",
+        "behind_id": _PLACE.format(xid="behind_xid", id="behind_id"),
+        "worker": None,
+        "leased_until": None,
+    },
+    "webhook_cursor": {
+        "xid": "'1'::xid8",
+        "id": f"greatest({_PLACE.format(xid='webhook_cursor.xid', id='webhook_cursor.id')}, {_BEFORE_ENDPOINTS})",
+    },
 }
 """What is written in place of a column; None leaves it out."""
+
+_SINGLE = ("installation", "webhook_cursor")
+"""Tables of one row, which is made with the schema."""
 
 _COLUMNS = """
 SELECT c.relname AS table, array_agg(a.attname::text ORDER BY a.attnum) AS columns
@@ -123,10 +143,10 @@ async def load(dsn: str) -> AsyncIterator[Load]:
 
 
 async def has_rows(dsn: str) -> bool:
-    """Whether anything but the installation's own row is in the tables."""
+    """Whether anything but what is made with the schema is in the tables."""
     connection = await _connected(dsn)
     try:
-        names = [table.name for table in await _tables(connection) if table.name != "installation"]
+        names = [table.name for table in await _tables(connection) if table.name not in _SINGLE]
         asked = " OR ".join(f'EXISTS (SELECT FROM "{name}")' for name in names)
         return bool(await connection.fetchval(f"SELECT {asked}"))
     finally:

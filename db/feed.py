@@ -29,6 +29,8 @@ from domain.events import LoggedEvent, Position, Stream
 from domain.feed import Audience
 
 TICK = 1.0
+SOON = 0.02
+"""Between two readings while something is not settled: who wrote nothing tells nobody that they are done."""
 PAGE = 1_000
 MAILBOX = 256
 
@@ -131,7 +133,7 @@ class Feed:
         try:
             while True:
                 try:
-                    async with asyncio.timeout(TICK):
+                    async with asyncio.timeout(SOON if self._unsettled else TICK):
                         await self._wake.wait()
                 except TimeoutError:
                     pass
@@ -214,6 +216,11 @@ class Feed:
         """Hear each event that is meant, in the order of the log."""
         with _registered(Mailbox(audience), self._followers, audience.keys) as mailbox:
             yield mailbox
+
+    async def beyond(self, place: Position) -> None:
+        """Wait until something after a place is settled."""
+        while self.settled <= place:
+            await self._turn.wait()
 
     async def turn(self) -> None:
         """Wait until the log has been read once more."""

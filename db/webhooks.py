@@ -129,7 +129,8 @@ SELECT array(SELECT DISTINCT endpoint_id FROM told) AS endpoints, (SELECT count(
 
 _FALL_BEHIND = f"""
 UPDATE webhook_endpoint w SET behind_xid = c.xid, behind_id = c.id FROM webhook_cursor c
-WHERE w.id = ANY ($1::uuid[]) AND w.behind_xid IS NULL AND {BACKLOG} <= (
+WHERE w.id IN (SELECT id FROM webhook_endpoint WHERE id = ANY ($1::uuid[]) FOR NO KEY UPDATE SKIP LOCKED)
+  AND w.behind_xid IS NULL AND {BACKLOG} <= (
   SELECT count(*) FROM (
     SELECT FROM webhook_delivery d WHERE d.endpoint_id = w.id AND d.status IN ('PENDING', 'RETRYING') LIMIT {BACKLOG}
   ) unsent)
@@ -141,7 +142,7 @@ WHERE w.behind_xid IS NOT NULL AND w.status = 'ACTIVE' AND {BACKLOG} > (
   SELECT count(*) FROM (
     SELECT FROM webhook_delivery d WHERE d.endpoint_id = w.id AND d.status IN ('PENDING', 'RETRYING') LIMIT {BACKLOG}
   ) unsent)
-ORDER BY w.id LIMIT 5 FOR NO KEY UPDATE
+ORDER BY w.id LIMIT 5 FOR NO KEY UPDATE SKIP LOCKED
 """
 _CATCH_UP = f"""
 WITH batch AS MATERIALIZED (
@@ -196,16 +197,15 @@ WHERE line.due_at <= now() AND w.status = 'ACTIVE' AND (w.worker IS NULL OR w.le
 ORDER BY line.due_at LIMIT $1
 """
 
+_MINE = f"""
+SELECT {_ENDPOINT} FROM webhook_endpoint w
+WHERE w.id = ANY ($2::uuid[]) AND w.worker = $1 AND w.leased_until > now() AND w.status = 'ACTIVE'
+"""
 _DUE = f"""
-WITH mine AS (
-  SELECT w.id, w.older, room.most FROM unnest($2::uuid[], $3::integer[]) AS room (id, most)
-  JOIN webhook_endpoint w ON w.id = room.id
-  WHERE w.worker = $1 AND w.leased_until > now() AND w.status = 'ACTIVE'
-),
-near AS MATERIALIZED (
-  SELECT d.*, mine.older FROM mine, LATERAL (
+WITH near AS MATERIALIZED (
+  SELECT d.*, room.older FROM unnest($1::uuid[], $2::integer[], $3::boolean[]) AS room (id, most, older), LATERAL (
     SELECT id, endpoint_id, stream_id, version, tries FROM webhook_delivery
-    WHERE endpoint_id = mine.id AND due_at <= now() AND id <> ALL ($4::bigint[]) ORDER BY due_at LIMIT mine.most
+    WHERE endpoint_id = room.id AND due_at <= now() AND id <> ALL ($4::bigint[]) ORDER BY due_at LIMIT room.most
   ) d
 ),
 judged AS MATERIALIZED (
@@ -258,7 +258,9 @@ RETURNING {_ENDPOINT}, now() AS at
 _OVERDUE = """
 SELECT EXISTS (SELECT FROM webhook_endpoint WHERE id = ANY ($1::uuid[]) AND failing_since < now() - $2::interval)
 """
-_RELEASE = "UPDATE webhook_endpoint SET worker = NULL, leased_until = NULL WHERE worker = $1"
+_RELEASE = """
+UPDATE webhook_endpoint SET worker = NULL, leased_until = NULL WHERE worker = $1 AND id = ANY ($2::uuid[])
+"""
 _FORGET = """
 WITH gone AS (
   DELETE FROM webhook_delivery d USING (SELECT id, created_at FROM webhook_delivery ORDER BY id LIMIT $2) oldest
@@ -330,6 +332,7 @@ class Webhooks:
 
     async def remove(self, endpoint_id: UUID) -> None:
         """Remove an endpoint and its deliveries."""
+        await self._connection.execute(_LOCK_CURSOR)  # who tells has no row of it that would refer to nothing
         await self._connection.execute(_REMOVE, endpoint_id)
 
     async def rewind(self, endpoint_id: UUID, after: Position) -> None:
@@ -403,11 +406,17 @@ class Webhooks:
         """Active endpoints to which something is to be sent now, and which nobody sends to."""
         return [row["id"] for row in await self._connection.fetch(_WAITING, limit)]
 
-    async def due(self, worker: UUID, room: Mapping[UUID, int], sending: Sequence[int]) -> Sequence[Due]:
-        """What is to be sent now to endpoints of this worker, up to so many for each."""
+    async def due(
+        self, worker: UUID, room: Mapping[UUID, int], held: Sequence[int]
+    ) -> tuple[Sequence[Endpoint], Sequence[Due]]:
+        """Those endpoints that are this worker's, and what is to be sent to them now."""
         await self._unhurried()
-        rows = await self._connection.fetch(_DUE, worker, list(room), list(room.values()), sending)
-        return [_due(row) for row in rows]
+        mine = [_endpoint(row) for row in await self._connection.fetch(_MINE, worker, list(room))]
+        free = [endpoint for endpoint in mine if room[endpoint.id]]
+        if not free:
+            return mine, []
+        columns = [each.id for each in free], [room[each.id] for each in free], [each.older for each in free]
+        return mine, [_due(row) for row in await self._connection.fetch(_DUE, *columns, held)]
 
     async def finish(self, worker: UUID, outcomes: Sequence[Outcome]) -> None:
         """Write what became of deliveries, and let the next of their subjects go on."""
@@ -425,18 +434,16 @@ class Webhooks:
         self, worker: UUID, failed: Sequence[UUID], recovered: Sequence[UUID], gone: Sequence[UUID]
     ) -> Sequence[tuple[Endpoint, datetime]]:
         """Note which endpoints fail or do so no more; those that are disabled by that, as of when."""
-        overdue = gone or await self._connection.fetchval(_OVERDUE, failed, PATIENCE)
-        if overdue:
-            await self._connection.execute(_LOCK_CURSOR)
         await self._connection.execute(_FAIL, worker, [*failed, *gone], recovered)
-        if not overdue:
+        if not gone and not await self._connection.fetchval(_OVERDUE, failed, PATIENCE):
             return []
+        await self._connection.execute(_LOCK_CURSOR)
         rows = await self._connection.fetch(_DISABLE, worker, failed, gone, PATIENCE)
         return [(_endpoint(row), row["at"]) for row in rows]
 
-    async def release(self, worker: UUID) -> None:
-        """Give up all rights to send."""
-        await self._connection.execute(_RELEASE, worker)
+    async def release(self, worker: UUID, endpoints: Sequence[UUID]) -> None:
+        """Give up the right to send to these."""
+        await self._connection.execute(_RELEASE, worker, endpoints)
 
     async def forget(self, keep: timedelta, limit: int) -> int:
         """Drop deliveries that are older than ``keep``, up to ``limit``; how many were dropped."""

@@ -30,6 +30,8 @@ class Housekeeping:
     async def trim(self) -> int:
         """Drop up to 1,000 of the log's oldest events that have been kept long enough; how many were dropped.
 
+        Deliveries of webhooks that are as old go with them.
+
         Their order is kept: what goes is the beginning of the log, and only where it is settled. Who follows from a
         place before the new beginning is told to start anew.
         """
@@ -38,4 +40,4 @@ class Housekeeping:
         async with self.begin(None) as tx:
             if not await tx.upkeep.alone():
                 return 0
-            return await tx.upkeep.trim(self.keep, BATCH)
+            return await tx.upkeep.trim(self.keep, BATCH) + await tx.webhooks.forget(self.keep, BATCH)

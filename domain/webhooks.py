@@ -275,8 +275,12 @@ class WebhookStore(Protocol):
     async def waiting(self, limit: int) -> Sequence[UUID]:
         """Active endpoints to which something is to be sent now, and which nobody sends to."""
 
-    async def due(self, worker: UUID, room: Mapping[UUID, int], sending: Sequence[int]) -> Sequence[Due]:
-        """What is to be sent now to endpoints of this worker, up to so many for each, but not what is under way."""
+    async def due(
+        self, worker: UUID, room: Mapping[UUID, int], held: Sequence[int]
+    ) -> tuple[Sequence[Endpoint], Sequence[Due]]:
+        """Those endpoints that are this worker's, and what is to be sent to them now: up to so many for each, but
+        nothing that is ``held`` already.
+        """
 
     async def finish(self, worker: UUID, outcomes: Sequence[Outcome]) -> None:
         """Write what became of deliveries, and let the next of their subjects go on. Others' endpoints are left out."""
@@ -286,8 +290,8 @@ class WebhookStore(Protocol):
     ) -> Sequence[tuple[Endpoint, datetime]]:
         """Note which endpoints fail or do so no more; those that are disabled by that, as of when."""
 
-    async def release(self, worker: UUID) -> None:
-        """Give up all rights to send."""
+    async def release(self, worker: UUID, endpoints: Sequence[UUID]) -> None:
+        """Give up the right to send to these."""
 
     async def forget(self, keep: timedelta, limit: int) -> int:
         """Drop deliveries that are older than ``keep``, up to ``limit``; how many were dropped."""

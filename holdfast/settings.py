@@ -220,6 +220,13 @@ class Settings(BaseSettings):
     artifact_hours: int = Field(
         default=72, ge=0, description="hours that pictures and traces of failures are kept; 0 keeps none"
     )
+    webhook_http: bool | None = Field(
+        default=None, description="allow webhooks without TLS; by default in development"
+    )
+    webhook_allow_networks: Several = Field(
+        default=(),
+        description="networks that webhooks may reach although they are not public, such as `127.0.0.0/8`: for tests",
+    )
 
     leave_seconds: float = Field(
         default=0.0,
@@ -259,6 +266,11 @@ class Settings(BaseSettings):
         return self.environment == "development" if self.graphiql is None else self.graphiql
 
     @property
+    def webhooks_over_http(self) -> bool:
+        """Whether a webhook's URL may begin with ``http://``."""
+        return self.environment == "development" if self.webhook_http is None else self.webhook_http
+
+    @property
     def logs_json(self) -> bool:
         """Whether log lines are JSON."""
         return self.log_format == "json" or (self.log_format is None and self.environment == "production")
@@ -286,7 +298,14 @@ class Settings(BaseSettings):
         except ValueError:
             return False
 
-    @field_validator("allowed_origins", "trusted_proxies", "jwt_previous_keys", "portals", mode="before")
+    @field_validator(
+        "allowed_origins",
+        "trusted_proxies",
+        "jwt_previous_keys",
+        "portals",
+        "webhook_allow_networks",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -330,7 +349,7 @@ class Settings(BaseSettings):
                 )
         return values
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "webhook_allow_networks")
     @classmethod
     def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         for value in values:

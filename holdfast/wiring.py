@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 
 from automation.portals import portals
+from automation.post import Post
+from automation.webhooks import Courier
 from automation.worker import Worker
 from db.broker import Broker, make_broker
 from db.caller import ALL_SEEING
@@ -24,10 +27,12 @@ from domain.api_keys import ApiKeys
 from domain.automation import Automation
 from domain.bookings import Bookings
 from domain.curation import Curation
+from domain.endpoints import Endpoints
 from domain.events import Stream
 from domain.expiry import Expiry
 from domain.guests import Guests
 from domain.housekeeping import Housekeeping
+from domain.messages import Messages
 from domain.once import Once
 from domain.rates import Rates
 from domain.reservations import Reservations
@@ -39,6 +44,8 @@ from holdfast.job_running import runner_of
 from holdfast.keys import server_secret
 from holdfast.settings import Settings
 from schema.context import Services
+from schema.ids import encode
+from schema.types.events import told_elsewhere
 
 VERSION = version("holdfast")
 
@@ -75,6 +82,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         open_pool(dsn, PoolSize(0, 2), ALL_SEEING) as probe,
         make_broker(settings.redis_url) as broker,
         open_live(settings.redis_url, secret) as live,
+        Post(http=settings.webhooks_over_http, allowed=settings.webhook_allow_networks) as post,
     ):
         feed = Feed(log, broker)
         await feed.start()
@@ -91,9 +99,11 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             portals(settings.portals, settings.demo_portal_url),
             timedelta(minutes=settings.job_minutes),
             settings.jobs_per_account,
+            http=settings.webhooks_over_http,
         )
         await automation.register()
         artifacts = SignedArtifacts(settings.artifacts, secret, settings.public_origin)
+        messages = Messages(secret, told_elsewhere, partial(encode, "AutomationJob"))
         services = Services(
             version=VERSION,
             reads=Reads(pool, layouts),
@@ -106,6 +116,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             reservations=reservations,
             bookings=Bookings(once, reservations),
             api_keys=ApiKeys(database.begin, once, identity.ended),
+            endpoints=Endpoints(database.begin, once, messages, post, settings.webhooks_over_http),
             automation=automation,
             live=live,
             artifact_url=artifacts.url,
@@ -115,7 +126,12 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         if runner is not None:
             feed.tap(Stream.AUTOMATION, runner.heard)
         worker = Worker(
-            database.begin, Expiry(database.begin), Housekeeping(database.begin, keep), automation, runner
+            database.begin,
+            Expiry(database.begin),
+            Housekeeping(database.begin, keep),
+            automation,
+            runner,
+            Courier(database.begin, feed, messages, post),
         )
         rates = Rates(settings.requests_per_minute, settings.requests_per_minute_per_address, secret)
         running = [asyncio.create_task(feed.run(), name="feed")]

@@ -19,6 +19,7 @@ from domain.api_keys import ApiKeys
 from domain.automation import Automation
 from domain.bookings import Bookings
 from domain.curation import Curation
+from domain.endpoints import Endpoints
 from domain.feed import Feed
 from domain.guests import Guests
 from domain.jobs import Artifact, PortalState
@@ -49,6 +50,7 @@ class Services:
     reservations: Reservations
     bookings: Bookings
     api_keys: ApiKeys
+    endpoints: Endpoints
     automation: Automation
     live: Live
     artifact_url: Callable[[Artifact], str]

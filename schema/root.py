@@ -18,6 +18,7 @@ import resolvers.reservations
 import resolvers.schedules
 import resolvers.server
 import resolvers.streams
+import resolvers.webhooks
 from schema.descriptions import describe
 from schema.refusals import TOLD
 from schema.scalars import SCALARS
@@ -47,6 +48,7 @@ class Query:
     automation_jobs = strawberry.field(resolvers.automation.automation_jobs)
     events = strawberry.field(resolvers.events.events)
     api_keys = strawberry.field(resolvers.api_keys.api_keys)
+    webhook_endpoints = strawberry.field(resolvers.webhooks.webhook_endpoints)
 
 
 def _mutation(resolver: Callable[..., Awaitable[object]]) -> Any:
@@ -77,6 +79,13 @@ class Mutation:
     switch_portal = _mutation(resolvers.automation.switch_portal)
     create_api_key = _mutation(resolvers.api_keys.create_api_key)
     revoke_api_key = _mutation(resolvers.api_keys.revoke_api_key)
+    create_webhook_endpoint = _mutation(resolvers.webhooks.create_webhook_endpoint)
+    update_webhook_endpoint = _mutation(resolvers.webhooks.update_webhook_endpoint)
+    delete_webhook_endpoint = _mutation(resolvers.webhooks.delete_webhook_endpoint)
+    rotate_webhook_secret = _mutation(resolvers.webhooks.rotate_webhook_secret)
+    test_webhook_endpoint = _mutation(resolvers.webhooks.test_webhook_endpoint)
+    retry_delivery = _mutation(resolvers.webhooks.retry_delivery)
+    replay_events = _mutation(resolvers.webhooks.replay_events)
 
 
 @strawberry.type

@@ -103,19 +103,34 @@ class Event(Node):
     @classmethod
     def of(cls, value: LoggedEvent, epoch: UUID) -> Self:
         """From the log's value."""
-        data = dict(value.data)
-        for name, type_name in NAMED_IN_DATA.items():
-            if isinstance(data.get(name), str):
-                data[name] = encode(type_name, UUID(str(data[name])))
         return cls(
             id=strawberry.ID(encode("Event", event_id(value.position))),
             cursor=log_cursor(epoch, value.position),
             type=value.type,
             at=value.at,
             subject_id=strawberry.ID(encode(TYPE_NAMES[value.stream], value.stream_id)),
-            data=JSON(data),
+            data=JSON(_data(value)),
             value=value,
         )
+
+
+def told_elsewhere(value: LoggedEvent) -> Mapping[str, object]:
+    """An event as webhooks tell it: which it is, whose step, and its data."""
+    return {
+        "id": encode("Event", event_id(value.position)),
+        "subjectId": encode(TYPE_NAMES[value.stream], value.stream_id),
+        "version": value.version,
+        **_data(value),
+    }
+
+
+def _data(value: LoggedEvent) -> dict[str, object]:
+    """The data with global ids."""
+    data = dict(value.data)
+    for name, type_name in NAMED_IN_DATA.items():
+        if isinstance(data.get(name), str):
+            data[name] = encode(type_name, UUID(str(data[name])))
+    return data
 
 
 def _actor(event: LoggedEvent, viewer: Viewer, roles: Mapping[UUID, Role]) -> str | None:

@@ -1,0 +1,249 @@
+"""The courier: sends deliveries to the endpoints that this worker has a lease on.
+
+Step by step it writes what came of earlier attempts, turns what is new in the log into deliveries, and fetches what is
+due. Sending goes on between and beside the steps; each endpoint has requests of its own under way and waits for no
+other's. A delivery's subject has at most one under way: ``db.webhooks`` holds back what comes later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Protocol, Self
+from uuid import UUID, uuid4
+
+import structlog
+
+from domain.endpoints import Post, event_of
+from domain.events import Position
+from domain.messages import Messages
+from domain.ports import Begin
+from domain.webhooks import DISABLED, Due, Endpoint, Outcome, outcome
+
+IN_FLIGHT = 16
+"""Requests to one endpoint at once; a failing one gets one at a time."""
+AHEAD = 64
+"""Deliveries of one endpoint that are fetched and not settled yet."""
+LINES = 200
+"""Endpoints that a worker sends to at once."""
+
+LEASE = timedelta(seconds=15)
+RENEWED = 5.0
+IDLE = 30.0
+"""Seconds without anything to send after which another worker may have an endpoint."""
+
+TICK = 1.0
+PACE = 0.01
+"""Seconds between two steps: what comes meanwhile is gathered."""
+BATCH = 1_000
+
+log = structlog.get_logger("holdfast.webhooks")
+
+
+class Growing(Protocol):
+    """The log, as far as its order is final."""
+
+    @property
+    def settled(self) -> Position:
+        """Up to where it is."""
+
+    async def beyond(self, place: Position) -> None:
+        """Wait until something after a place is settled."""
+
+
+@dataclass(slots=True)
+class Line:
+    """What this worker has in hand for one endpoint: ``held`` is fetched and not settled, of which some ``wait``."""
+
+    endpoint: Endpoint
+    until: float
+    used: float
+    waiting: deque[Due] = field(default_factory=deque)
+    held: set[int] = field(default_factory=set)
+    busy: int = 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last that was heard of the endpoint was a failure."""
+        return self.endpoint.failing_since is not None
+
+    @property
+    def room(self) -> int:
+        """How many more deliveries may be fetched."""
+        return max(0, (1 if self.failing else AHEAD) - len(self.held))
+
+
+class Courier:
+    """One a worker. ``step`` is repeated by the worker's loop; leaving the context gives all leases back."""
+
+    def __init__(self, begin: Begin, feed: Growing, messages: Messages, post: Post) -> None:
+        self.worker = uuid4()
+        self._begin = begin
+        self._feed = feed
+        self._messages = messages
+        self._post = post
+        self._lines: dict[UUID, Line] = {}
+        self._outcomes: list[tuple[UUID, Outcome]] = []
+        self._came = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looked = 0.0
+        self._renewed = 0.0
+        self.sent: Counter[str] = Counter()
+        """Attempts since the start, by what came of their deliveries."""
+
+    async def __aenter__(self) -> Self:
+        self._begun(self._listen())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(Exception):  # a database that is away lets the leases run out
+            await asyncio.wait_for(self._give_back(list(self._lines)), 1)
+
+    async def step(self) -> float:
+        """Wait for something to do, and do it; the seconds to wait for the next."""
+        if not self._lines and not await self._anybody():
+            return TICK
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK):
+                await self._came.wait()
+        self._came.clear()
+        await self._settle()
+        touched = await self._tell()
+        await self._take(touched)
+        await self._fetch()
+        return PACE
+
+    async def _anybody(self) -> bool:
+        async with self._begin(None) as tx:
+            return await tx.webhooks.told()
+
+    async def _listen(self) -> None:
+        """Wake up whenever the log has grown."""
+        while True:
+            place = self._feed.settled
+            await self._feed.beyond(place)
+            self._came.set()
+
+    async def _settle(self) -> None:
+        """Write what came of attempts; what cannot be written now is kept."""
+        outcomes = self._outcomes[:]
+        if not outcomes:
+            return
+        async with self._begin(None) as tx:
+            await tx.webhooks.finish(self.worker, [each for _, each in outcomes])
+        del self._outcomes[: len(outcomes)]
+        await self._judge(outcomes)
+        for endpoint_id, each in outcomes:
+            if line := self._lines.get(endpoint_id):
+                line.held.discard(each.number)
+
+    async def _judge(self, outcomes: list[tuple[UUID, Outcome]]) -> None:
+        """Note which endpoints fail, and disable those that did so for too long or are gone."""
+        well = {endpoint_id for endpoint_id, each in outcomes if each.attempt.succeeded}
+        failed = {endpoint_id for endpoint_id, each in outcomes if not each.attempt.succeeded} - well
+        gone = {endpoint_id for endpoint_id, each in outcomes if each.attempt.gone}
+        recovered = {id_ for id_ in well if (line := self._lines.get(id_)) is None or line.failing} - gone
+        if not (failed or recovered or gone):
+            return
+        async with self._begin(None) as tx:
+            disabled = await tx.webhooks.fail(self.worker, [*failed], [*recovered], [*gone])
+            for endpoint, at in disabled:
+                tx.emit(event_of(endpoint, DISABLED, at))
+        for endpoint, _ in disabled:
+            log.warning("webhook.disabled", endpoint=str(endpoint.id))
+            self._lines.pop(endpoint.id, None)
+
+    async def _tell(self) -> set[UUID]:
+        """Turn what is new in the log into deliveries, to its end; the endpoints that they are for."""
+        touched: set[UUID] = set()
+        while True:
+            async with self._begin(None) as tx:
+                told = await tx.webhooks.tell(BATCH)
+            touched.update(told.endpoints)
+            if told.events < BATCH:
+                return touched
+
+    async def _take(self, touched: set[UUID]) -> None:
+        """Take and renew leases, and give back those of endpoints that have nothing to send."""
+        now, wanted = monotonic(), set(touched)
+        if now - self._looked >= TICK:
+            self._looked = now
+            async with self._begin(None) as tx:
+                wanted.update(await tx.webhooks.waiting(LINES))
+        wanted -= self._lines.keys()
+        wanted = set(list(wanted)[: max(0, LINES - len(self._lines))])
+        if now - self._renewed >= RENEWED:
+            self._renewed = now
+            idle = [id_ for id_, line in self._lines.items() if not line.held and now - line.used > IDLE]
+            await self._give_back(idle)
+            wanted.update(self._lines)
+        if not wanted:
+            return
+        async with self._begin(None) as tx:
+            claimed = await tx.webhooks.claim(self.worker, list(wanted), LEASE)
+        until = now + LEASE.total_seconds()
+        for endpoint in claimed:
+            line = self._lines.setdefault(endpoint.id, Line(endpoint, until, now))
+            line.until = until
+        for lost in wanted & self._lines.keys() - {endpoint.id for endpoint in claimed}:
+            del self._lines[lost]
+
+    async def _give_back(self, endpoints: list[UUID]) -> None:
+        if endpoints:
+            async with self._begin(None) as tx:
+                await tx.webhooks.release(self.worker, endpoints)
+        for endpoint_id in endpoints:
+            del self._lines[endpoint_id]
+
+    async def _fetch(self) -> None:
+        """Fetch what is due, and send it."""
+        room = {id_: line.room for id_, line in self._lines.items()}
+        if not room:
+            return
+        held = [number for line in self._lines.values() for number in line.held]
+        async with self._begin(None) as tx:
+            endpoints, due = await tx.webhooks.due(self.worker, room, held)
+        known = {endpoint.id: endpoint for endpoint in endpoints}
+        for endpoint_id in room.keys() - known.keys():
+            del self._lines[endpoint_id]
+        for endpoint_id, endpoint in known.items():
+            self._lines[endpoint_id].endpoint = endpoint
+        for each in due:
+            line = self._lines[each.endpoint_id]
+            line.waiting.append(each)
+            line.held.add(each.number)
+            line.used = monotonic()
+        for line in self._lines.values():
+            self._send(line)
+
+    def _send(self, line: Line) -> None:
+        """Put as many requests under way as an endpoint may have; what waits when the lease is over is another's."""
+        most = 1 if line.failing else IN_FLIGHT
+        while line.waiting and line.busy < most and monotonic() < line.until:
+            line.busy += 1
+            self._begun(self._deliver(line, line.waiting.popleft()))
+
+    async def _deliver(self, line: Line, due: Due) -> None:
+        endpoint = line.endpoint
+        message = self._messages.of_event(endpoint, due.event, due.job, datetime.now(UTC))
+        attempt = await self._post(endpoint.url, message)
+        came = outcome(due.number, due.tries, attempt, random.random())  # noqa: S311 - spreads load, guards nothing
+        self.sent[came.status] += 1
+        self._outcomes.append((endpoint.id, came))
+        self._came.set()
+        line.busy -= 1
+        self._send(line)
+
+    def _begun(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
