@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -9,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import zxingcpp
+from PIL import Image
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 # Debian's /usr/bin/chromium is a shell script around this binary.
@@ -67,6 +70,7 @@ class GraphiQLTab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.result = page.locator(".result-window .CodeMirror")
+        self.picture = page.get_by_role("img", name="the newest picture of the result")
 
     @classmethod
     async def open(cls, browser: Browser, url: str, complaints: Complaints) -> GraphiQLTab:
@@ -100,6 +104,11 @@ class GraphiQLTab:
         await self.write_variables(f'{{"email": "{email}", "password": "{password}"}}')
         await self.execute()
         await self.page.get_by_text(f"signed in as {email}").wait_for()
+
+    async def scan(self) -> str:
+        """Read the code on the screen, as a phone that is held before it does; empty if there is none to read."""
+        seen = Image.open(io.BytesIO(await self.page.screenshot()))
+        return next((code.text for code in zxingcpp.read_barcodes(seen)), "")
 
     async def screenshot(self, path: Path) -> None:
         await self.page.screenshot(path=path)

@@ -40,7 +40,8 @@ class Holdfast:
     ) -> None:
         # All callers of a test have one address; the tests of the rates set their own.
         rates = {"requests_per_minute": 0, "requests_per_minute_per_address": 0}
-        self.settings = {"port": 0, "data_dir": folder / "data", **rates, **settings}
+        # A browser in reserve and a demo portal are for the tests that ask for them.
+        self.settings = {"port": 0, "data_dir": folder / "data", "automation": False, **rates, **settings}
         self.log = folder / f"{command.split()[0]}-{next(_numbers)}.log"
         environment = {f"HOLDFAST_{name.upper()}": str(value) for name, value in self.settings.items()}
         self.started_at = time.monotonic()

@@ -48,8 +48,8 @@ def reachable_folder(run_dir: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def running_server(run_dir: Path) -> Iterator[RunningServer]:
-    """Give a server with everything in it: embedded PostgreSQL, demo data, a worker."""
-    with Holdfast("serve", reachable_folder(run_dir)) as process:
+    """Give a server with everything in it: embedded PostgreSQL, demo data, a worker, a demo portal."""
+    with Holdfast("serve", reachable_folder(run_dir), automation=True) as process:
         process.ready(60)
         yield RunningServer(process, process.passwords)
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import segno
 import uvicorn
 from graphql import ExecutionResult, GraphQLSchema, build_schema, graphql, parse, subscribe
 from starlette.applications import Starlette
@@ -51,6 +52,8 @@ class StandIn:
     given: list[str] = field(default_factory=list)
     sessions: int = 0
     watchers: list[asyncio.Queue[dict[str, Any]]] = field(default_factory=list)
+    scanned: asyncio.Event = field(default_factory=asyncio.Event)
+    """The login codes end when this is set."""
     url: str = ""
 
     def schema(self) -> GraphQLSchema:
@@ -65,9 +68,11 @@ class StandIn:
         mutations["reserve"].resolve = self._reserve
         mutations["book"].resolve = self._book
         mutations["cancelBooking"].resolve = self._cancel
-        watch = schema.subscription_type.fields["seatChanges"]
-        watch.subscribe = self._watch
-        watch.resolve = lambda message, _info, **_: message
+        mutations["startAutomationJob"].resolve = self._start
+        for name, source in (("seatChanges", self._watch), ("qrCodes", self._codes)):
+            watch = schema.subscription_type.fields[name]
+            watch.subscribe = source
+            watch.resolve = lambda message, _info, **_: message
         return schema
 
     def _note(self, info: Any) -> None:
@@ -115,6 +120,22 @@ class StandIn:
         self.given.append(input["id"])
         self._tell("AVAILABLE")
         return BOUGHT | {"__typename": "Booking", "id": "booking-1", "status": "CANCELLED"}
+
+    def _start(self, _root: Any, info: Any, **_: Any) -> dict[str, Any]:
+        self._note(info)
+        return {"__typename": "AutomationJob", "id": "job-1", "status": "QUEUED", "message": "Waiting."}
+
+    async def _codes(self, _root: Any, info: Any, jobId: str) -> AsyncIterator[dict[str, Any]]:  # noqa: N803
+        self._note(info)
+        self.given.append(jobId)
+        for frame in (1, 2):
+            yield {
+                "frame": frame,
+                "shownAt": HEAD["at"],
+                "expiresAt": HEAD["at"],
+                "imageDataUrl": code_picture(f"code {frame}"),
+            }
+            await self.scanned.wait()
 
     def _tell(self, status: str) -> None:
         changed = [{"label": "A1", "status": status}]
@@ -187,6 +208,12 @@ class StandIn:
             await serving
 
 
+def code_picture(text: str) -> str:
+    """A QR code as a data: URL."""
+    return str(segno.make(text).png_data_uri(scale=4))
+
+
 async def _send(ws: WebSocket, id: str, stream: AsyncIterator[ExecutionResult]) -> None:
     async for result in stream:
         await ws.send_text(json.dumps({"type": "next", "id": id, "payload": result.formatted}))
+    await ws.send_text(json.dumps({"type": "complete", "id": id}))

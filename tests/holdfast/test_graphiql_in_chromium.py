@@ -71,6 +71,21 @@ async def test_each_example_carries_on_with_what_the_one_before_found(
     assert complaints == []
 
 
+async def test_a_login_code_is_drawn_to_be_scanned_until_its_stream_ends(
+    browser: Browser, server: StandIn, complaints: Complaints
+) -> None:
+    tab = await GraphiQLTab.open(browser, server.url, complaints)
+    await tab.run("StartJob")
+    await expect(tab.result).to_contain_text('"job-1"')
+    await tab.run("WatchCodes")
+    await expect(tab.picture).to_be_visible()
+    assert await tab.scan() == "code 1"
+    server.scanned.set()
+    await expect(tab.picture).to_have_count(0)
+    assert server.given == ["job-1"]
+    assert complaints == []
+
+
 async def test_an_id_that_nobody_saw_is_asked_for(
     browser: Browser, server: StandIn, complaints: Complaints
 ) -> None:
@@ -149,7 +164,7 @@ async def test_a_reload_finds_the_tabs_as_they_were(
     stored = "() => sessionStorage.getItem('graphiql:tabState') !== null"
     await _until(lambda: tab.page.evaluate(stored))
     await tab.page.reload()
-    await expect(tab.page.locator(".graphiql-tab-button")).to_have_count(6)
+    await expect(tab.page.locator(".graphiql-tab-button")).to_have_count(9)
     await expect(tab.page.locator(".graphiql-editor-tool")).to_contain_text(EMAIL)
 
 

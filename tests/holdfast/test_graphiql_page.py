@@ -158,7 +158,7 @@ def test_the_lock_file_names_no_registry() -> None:
 def test_the_examples_are_valid_and_their_variables_fit() -> None:
     schema = build_schema(CONTRACT.read_text())
     tabs = json.loads(examples())
-    assert len(tabs) == 6
+    assert len(tabs) == 9
     for tab in tabs:
         document = parse(tab["query"])
         assert validate(schema, document) == []
