@@ -140,6 +140,17 @@ class Automating:
         assert organization is not None
         return await self.world.member(organization, role)
 
+    async def others(self) -> dict[str, Viewer]:
+        """Those for whom there is no job."""
+        world, elsewhere = self.world, await self.world.organization("Norrsken Lab")
+        return {
+            "guest": world.guest(),
+            "another account": await world.person("bertil"),
+            "staff elsewhere": await world.member(elsewhere),
+            "admin elsewhere": await world.member(elsewhere, Role.ADMIN),
+            "provider of the portal": await self.staff(Role.PROVIDER),
+        }
+
     async def settled(self) -> None:
         """Let everything committed so far be told."""
         for _ in range(2):  # the first reading may have begun before the last commit
