@@ -35,7 +35,8 @@ async def masked_picture(page: Page, *, hidden: Sequence[str] = (), masked: Sequ
     return await page.screenshot(
         type="jpeg",
         quality=QUALITY,
-        mask=[*masked, *_personal(page)],
+        # A page's policy may forbid the style; covers it cannot forbid.
+        mask=[*masked, *_everywhere(page, hidden), *_personal(page)],
         mask_color=GREY,
         style="".join(
             f"{selector} {{ opacity: 0 !important; transition: none !important }}\n" for selector in hidden
@@ -45,6 +46,13 @@ async def masked_picture(page: Page, *, hidden: Sequence[str] = (), masked: Sequ
         scale="css",
         timeout=TIME,
     )
+
+
+def _everywhere(page: Page, selectors: Sequence[str]) -> Iterator[Locator]:
+    """What the selectors find, in any frame."""
+    for frame in page.frames:
+        for selector in selectors:
+            yield frame.locator(selector)
 
 
 def _personal(page: Page) -> Iterator[Locator]:
