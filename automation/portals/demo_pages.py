@@ -11,6 +11,7 @@ from typing import Any
 
 from playwright.async_api import Locator, Page
 
+from automation.masking import masked_picture
 from automation.portals.demo import fits
 from automation.portals.outcomes import KNOWN, TRIES, Moved, Steps
 from automation.qr import CodeWatch
@@ -159,13 +160,10 @@ class DemoVisit:
 
     async def picture(self, *, with_code: bool) -> bytes:
         """The page as JPEG, without who is signed in, and without the code unless asked for."""
-        masked = [self._page.get_by_label("Signed in", exact=True)]
-        if not with_code:
-            masked += [self._page.locator(".qrcode"), self._page.get_by_title("BankID", exact=True)]
+        code = () if with_code else (".qrcode", "iframe[title=BankID]")
+        who = self._page.get_by_label("Signed in", exact=True)
         with self._steps.in_our_words():
-            return await self._page.screenshot(
-                type="jpeg", quality=60, mask=masked, animations="allow", caret="initial", scale="css"
-            )
+            return await masked_picture(self._page, hidden=code, masked=[who])
 
     @property
     def _device(self) -> Locator:
@@ -260,8 +258,9 @@ class TimesPage:
         await self._steps.do(
             self._page.get_by_role("button", name="Choose places").click(), "choosing places"
         )
-        for box in await self._dialog.get_by_role("checkbox", checked=True).all():
-            await self._steps.do(box.uncheck(), "leaving a place out")
+        checked = self._dialog.get_by_role("checkbox", checked=True)
+        while await self._steps.visible(checked):
+            await self._steps.do(checked.first.uncheck(), "leaving a place out")
         for place in places:
             box = self._dialog.get_by_role("checkbox", name=place, exact=True)
             await self._steps.do(box.check(), f"choosing {place}")

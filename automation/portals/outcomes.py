@@ -5,6 +5,7 @@ Nothing waits for a fixed time. A page has ``ANSWER`` to come, and then ``KNOWN`
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -63,12 +64,12 @@ class Steps:
         with self.in_our_words(late=PortalChanged(f"{what} is not possible")):
             await act
 
-    async def first(self, within: float = KNOWN, **wanted: Locator) -> str:
+    async def first(self, within: float | None = None, **wanted: Locator) -> str:
         """Wait until one of several is visible, and say which.
 
         Raises:
-            VisitFailed: one of ``standing`` is visible; nothing of all this within so many seconds (PortalChanged);
-                the page is gone.
+            VisitFailed: one of ``standing`` is visible; PortalChanged: nothing of all this is within so many seconds
+                (by default ``KNOWN``); BrowserCrashed.
 
         """
         every = reduce(Locator.or_, [*self.standing, *wanted.values()]).filter(visible=True).first
@@ -77,12 +78,13 @@ class Steps:
                 suppress(Moved),
                 self.in_our_words(late=PortalChanged(f"none of these: {', '.join(wanted)}")),
             ):
-                await every.wait_for(timeout=within * 1000)
-            for locator, failure in self.standing.items():
-                if await self.visible(locator):
+                await every.wait_for(timeout=(within or KNOWN) * 1000)
+            shown = await asyncio.gather(*map(self.visible, [*self.standing, *wanted.values()]))
+            for failure, seen in zip(self.standing.values(), shown, strict=False):
+                if seen:
                     raise failure
-            for name, locator in wanted.items():
-                if await self.visible(locator):
+            for name, seen in zip(wanted, shown[len(self.standing) :], strict=True):
+                if seen:
                     return name
 
     async def visible(self, locator: Locator) -> bool:
