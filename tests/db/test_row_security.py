@@ -23,10 +23,12 @@ from tests.world import World
 
 EVERYBODYS = {
     "allocation",
+    "automation_worker",
     "installation",
     "login_throttle",
     "offering",
     "organization",
+    "portal",
     "resource",
     "schedule",
     "schema_version",
@@ -45,6 +47,8 @@ WHOSE = {
     "event": "data ->> 'whose'",
     "idempotency_key": "key",
     "api_key": "account_id::text",
+    "automation_job": "subject",
+    "artifact": "(SELECT subject FROM automation_job j WHERE j.id = job_id)",
 }
 """Whose a row is: a name, or the id of an account."""
 
@@ -57,6 +61,8 @@ CHANGE = {
     "booking": "version = version",
     "idempotency_key": "key = key",
     "api_key": "revoked_at = revoked_at",
+    "automation_job": "version = version",
+    "artifact": "kind = kind",
 }
 
 SOLD = "schedule_id, organization_id, seats, total_amount, total_currency, created_at"
@@ -82,6 +88,16 @@ SELECT 'booking', $1, 1, 'booking.confirmed', now(), 'system', s.organization_id
   jsonb_build_object('whose', $3::text) FROM schedule s WHERE s.id = $4
 """
 
+
+START = """
+WITH portal AS (INSERT INTO portal (key, organization_id) VALUES ($3, $2) RETURNING key),
+job AS (
+  INSERT INTO automation_job (id, account_id, organization_id, portal_key, config, subject, status, message, steps,
+    created_at, deadline_at)
+  SELECT gen_random_uuid(), $1, $2, key, '{}', $3, 'QUEUED', '', '[]', now(), now() FROM portal RETURNING id
+)
+INSERT INTO artifact (id, job_id, kind, taken_at) SELECT id, id, 'TRACE', now() FROM job
+"""
 
 MAKE_KEY = """
 INSERT INTO api_key (id, organization_id, account_id, name, prefix, hash, scopes)
@@ -151,6 +167,8 @@ async def case(world: World, database_url: str) -> AsyncIterator[Case]:
         await tables.execute(
             "INSERT INTO refresh_token (hash, session_id) VALUES ($1, $2)", name.encode(), person.session_id
         )
+    for name, person, departure in (("anna", anna, here), ("bert", bert, there)):
+        await tables.execute(START, person.user_id, departure.organization.id, name)
     for departure in (here, there):
         await tables.execute(MAKE_KEY, departure.organization.id, departure.staff.user_id)
     callers = {
@@ -177,6 +195,8 @@ def expected(table: str, caller: str) -> set[str]:
         "membership": {"staff", "rival", "provider"},
         "refresh_token": {"anna", "bert"},
         "api_key": {"staff", "rival"},
+        "automation_job": {"anna", "bert"},
+        "artifact": {"anna", "bert"},
     }.get(table, customers)
     if caller == "system":
         return whole
@@ -186,7 +206,8 @@ def expected(table: str, caller: str) -> set[str]:
     if table in ("booking", "event"):
         sold["provider"] = {"anna", "guest"}
     own = {caller} - ({"guest"} if table == "event" else set())
-    return own & whole | (sold.get(caller, set()) & whole if whole is customers else set())
+    houses = whole is customers or table in ("automation_job", "artifact")
+    return own & whole | (sold.get(caller, set()) & whole if houses else set())
 
 
 # ------------------------------------------------------------------------------------------- reading
@@ -270,6 +291,7 @@ async def test_who_went_through_a_door_is_who_they_were(case: Case) -> None:
         "SELECT * FROM booking_of_reference('bert', 'BERT')",
         "SELECT reservation_of_booking(gen_random_uuid())",
         "SELECT * FROM active_of_holder('\\x00', now())",
+        "SELECT * FROM automation_queue()",
     )
     for caller in ("anna", "stranger"):
         async with case.asking(caller) as connection:
@@ -285,15 +307,14 @@ async def test_who_went_through_a_door_is_who_they_were(case: Case) -> None:
 async def test_a_change_without_its_where_meets_nothing_foreign(case: Case) -> None:
     for table, change in CHANGE.items():
         for caller in case.callers:
-            may_not = (
-                caller != "system" if table == "membership" else (caller, table) == ("provider", "booking")
-            )
+            systems = table in ("membership", "artifact")
+            may_not = caller != "system" if systems else (caller, table) == ("provider", "booking")
             changed = await case.whose(caller, f"UPDATE {table} SET {change} RETURNING {WHOSE[table]}")
             assert changed == (set() if may_not else expected(table, caller)), (table, caller)
 
 
 async def test_nothing_foreign_is_deleted(case: Case) -> None:
-    for table in ("session", "event", "idempotency_key"):
+    for table in ("session", "event", "idempotency_key", "artifact"):
         for caller in case.callers:
             may = caller == "system" or table == "session"
             gone = await case.whose(caller, f"DELETE FROM {table} RETURNING {WHOSE[table]}")
@@ -317,6 +338,10 @@ async def test_nobody_writes_in_the_name_of_another(case: Case) -> None:
         "api_key": f"(id, organization_id, account_id, name, prefix, hash, scopes)"
         f" VALUES ({new}, {house}, '{case.account('anna')}', 'till', 'x', '', '{{AUTOMATION}}')",
         "idempotency_key": "(scope, key, operation, fingerprint) VALUES ('bert', 'more', 'book', '')",
+        "automation_job": "(id, account_id, organization_id, portal_key, config, subject, status, message, steps,"
+        " created_at, deadline_at)"
+        f" VALUES ({new}, {bert}, {house}, 'anna', '{{}}', '', 'QUEUED', '', '[]', now(), now())",
+        "artifact": f"(id, job_id, kind, taken_at) SELECT {new}, id, kind, taken_at FROM artifact",
     }
     for table in POLICIES:
         refused = await case.refuses("anna", f"INSERT INTO {table} {copies[table]}")
