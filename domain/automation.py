@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain.access import is_staff, must_be_staff, signed_in_user
+from domain.endpoints import endpoint_of_job
 from domain.errors import Conflict, NotFound, PolicyViolation, PortalUnavailable
 from domain.events import Event, Stream
 from domain.fulfilment import fulfil
@@ -214,8 +215,6 @@ class Automation:
         )
         job = await tx.jobs.add(new)
         if request.webhook_url:
-            from domain.endpoints import endpoint_of_job
-
             await endpoint_of_job(
                 tx, viewer, job.id, request.webhook_url, http=self.http, older=request.older
             )
