@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from automation.demo_portal.people import person_of
 from automation.demo_portal.portal import Page, Portal, Trouble, TroubleKind
 from automation.demo_portal.scenario import Scenario, ScenarioRefused
 from automation.demo_portal.times import EXAMS, PLACES, Time, told
@@ -42,6 +43,7 @@ class Control:
             "swap": self._swap,
             "offer": self._offer,
             "take": lambda asked: self._portal.times.drop(str(asked["id"])),
+            "sign-in": lambda asked: self._portal.enter(person_of(asked["person"])).token,
             "sign-out": lambda asked: self._portal.end_all(),
         }
         return [

@@ -130,10 +130,14 @@ class Portal:
         if order is None or order.person is None or order.ended is not Hint.COMPLETE:
             return None
         self.end(session)
-        signed_in = self._session()
-        signed_in.person = order.person
-        self.diary.note(Happening.SIGNED_IN, order.person.number)
-        return signed_in
+        return self.enter(order.person)
+
+    def enter(self, person: Person) -> Session:
+        """A session of somebody who is signed in."""
+        session = self._session()
+        session.person = person
+        self.diary.note(Happening.SIGNED_IN, person.number)
+        return session
 
     def end(self, session: Session) -> None:
         """Sign somebody out."""

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import date, time
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+import zxingcpp
+from PIL import Image
+from playwright.async_api import Browser, Error, Page, async_playwright
 
 from automation.portals import portals, visit_of
+from automation.program import find_browser
 from domain.jobs import Slot
 from domain.portals import (
+    BrowserCrashed,
+    CaptchaShown,
     CapturedCode,
+    CodeExpired,
+    LoggedOut,
+    LoginRefused,
     Person,
     Portal,
+    PortalChanged,
+    PortalDown,
+    SlotTaken,
     Visit,
 )
 from tests.automation.phone import Phone
-from tests.chromium import chromium
+from tests.chromium import missing
 from tests.demo_portal import DemoPortal, Running, running_portal
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -36,8 +51,14 @@ def running() -> Iterator[Running]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
+    program = find_browser() or missing("No Chromium on this machine: install the package `chromium`.")
+    async with async_playwright() as playwright:
+        # Chromium's sandbox refuses to run as root.
+        browser = await playwright.chromium.launch(
+            executable_path=program, chromium_sandbox=os.geteuid() != 0
+        )
         yield browser
+        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -79,6 +100,15 @@ async def shown(visit: Visit) -> CapturedCode:
         return await anext(codes)
 
 
+async def codes_within(seconds: float, visit: Visit) -> list[str]:
+    texts = []
+    with suppress(TimeoutError):
+        async with visit.codes() as codes, asyncio.timeout(seconds):
+            while True:
+                texts.append((await anext(codes)).text)
+    return texts
+
+
 async def sign_in(visit: Visit, phone: Phone) -> Person:
     code = await shown(visit)
     assert (await phone.scan(code.text)).hint == "userSign"
@@ -87,14 +117,28 @@ async def sign_in(visit: Visit, phone: Phone) -> Person:
         return await visit.signed_in()
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def inside(visit: Visit, page: Page, demo: DemoPortal) -> Visit:
+    """A visit of somebody who is signed in."""
+    await enter(page, demo)
+    return visit
+
+
+async def enter(page: Page, demo: DemoPortal) -> None:
+    """Sign in without a login, and put the cookie bar away."""
+    cookies = {"demo-portal": await demo.do("sign-in", person="Demo customer"), "consent": "necessary"}
+    await page.context.add_cookies(
+        [{"name": name, "value": value, "url": demo.url} for name, value in cookies.items()]
+    )
+
+
 async def choose(visit: Visit, config: Mapping[str, Any] = CONFIG) -> None:
     await visit.configure(config)
     await visit.choose_places(config)
 
 
-async def find(visit: Visit, phone: Phone) -> Slot:
-    """The first time that is free, for somebody who has just signed in."""
-    await sign_in(visit, phone)
+async def find(visit: Visit) -> Slot:
+    """The first time that is free."""
     await choose(visit)
     return (await visit.search(CONFIG))[0]
 
@@ -113,3 +157,320 @@ async def test_the_whole_way_from_the_front_page_to_a_booking_that_the_portal_li
     assert await demo.booked() == {"D-0001": 1}
     await visit.sign_out()
     assert [entry["person"] for entry in await demo.log("signed-out")] == ["D-0001"]
+
+
+# Logging in
+
+
+@pytest.mark.feature("S0.9")
+@pytest.mark.parametrize("layout", ["img", "canvas", "canvas-replaced", "svg", "frame"])
+async def test_however_the_code_is_drawn_its_newest_text_signs_the_person_in(
+    visit: Visit, demo: DemoPortal, phone: Phone, layout: str
+) -> None:
+    await demo.scenario(code=layout)
+    await shown(visit)
+    async with visit.codes() as codes, asyncio.timeout(5):
+        texts = [(await anext(codes)).text for _ in range(2)]
+    assert texts[0] != texts[1]
+    assert (await phone.scan(texts[1])).hint == "userSign"
+    await phone.confirm()
+    assert (await visit.signed_in()).name == "Demo customer"
+
+
+async def test_a_code_on_a_page_that_is_frozen_is_too_old_for_the_phone(
+    visit: Visit, demo: DemoPortal, phone: Phone
+) -> None:
+    await demo.scenario(code="frozen")
+    code = await shown(visit)
+    assert await codes_within(2.1, visit) == [code.text]
+    told = await phone.scan(code.text)
+    assert told.hint == "startFailed"
+    assert told.age is not None
+    assert told.age > 2
+
+
+async def test_a_page_on_which_no_code_can_be_read_is_one_that_changed(
+    page: Page, portal: Portal, demo: DemoPortal, hasty: None
+) -> None:
+    await demo.scenario(code="blank")
+    visit = visit_of("demo")(page, portal)
+    with pytest.raises(PortalChanged):
+        await shown(visit)
+
+
+async def test_an_order_that_nobody_scans_is_followed_by_another(
+    visit: Visit, demo: DemoPortal, phone: Phone
+) -> None:
+    await demo.scenario(order_seconds=1)
+    first = await shown(visit)
+    async with visit.codes() as codes, asyncio.timeout(5):
+        async for code in codes:
+            if code.text.split(".")[1] != first.text.split(".")[1]:
+                break
+    assert code.text.split(".")[2] == "0"
+    assert (await phone.scan(first.text)).hint == "expiredTransaction"
+    assert (await phone.scan(code.text)).hint == "userSign"
+
+
+async def test_when_the_page_starts_no_further_order_the_code_has_expired(
+    visit: Visit, demo: DemoPortal
+) -> None:
+    await demo.scenario(order_seconds=1, orders=2)
+    await shown(visit)
+    with pytest.raises(CodeExpired):
+        await visit.signed_in()
+    await visit.open_login()  # from there one can begin anew
+    await visit.begin_identity_check()
+
+
+async def test_a_scan_that_is_never_confirmed_expires(visit: Visit, demo: DemoPortal, phone: Phone) -> None:
+    await demo.scenario(sign_seconds=0.3)
+    await phone.scan((await shown(visit)).text)
+    with pytest.raises(CodeExpired):
+        await visit.signed_in()
+
+
+async def test_a_person_who_cancels_in_the_app_has_refused_the_login(visit: Visit, phone: Phone) -> None:
+    await phone.scan((await shown(visit)).text)
+    await phone.cancel()
+    with pytest.raises(LoginRefused):
+        await visit.signed_in()
+
+
+async def test_a_code_is_scanned_once(visit: Visit, phone: Phone) -> None:
+    code = await shown(visit)
+    assert (await phone.scan(code.text)).hint == "userSign"
+    assert (await phone.scan(code.text, "Bo Bergqvist")).hint == "alreadyInProgress"
+    assert (await phone.confirm("Bo Bergqvist")).hint == "noOrder"
+    await phone.confirm()
+    assert (await visit.signed_in()).name == "Demo customer"
+
+
+async def test_on_the_same_device_the_link_beside_the_code_opens_the_app(visit: Visit, phone: Phone) -> None:
+    code = await shown(visit)
+    assert code.autostart_url is not None
+    assert code.autostart_url.startswith("bankid:///?autostarttoken=")
+    assert (await phone.scan(code.autostart_url)).hint == "userSign"
+    await phone.confirm()
+    assert (await visit.signed_in()).name == "Demo customer"
+
+
+# What a step may meet
+
+TROUBLE: Mapping[str, type[Exception]] = {
+    "error": PortalDown,
+    "maintenance": PortalDown,
+    "captcha": CaptchaShown,
+    "signed-out": LoggedOut,
+}
+
+
+@pytest.mark.parametrize("met", ["front", "login", "code"])
+async def test_before_the_login_trouble_is_told_apart_and_one_can_begin_again(
+    visit: Visit, demo: DemoPortal, met: str
+) -> None:
+    for kind in ("maintenance", "captcha"):
+        await demo.trouble(met, kind)
+        with pytest.raises(TROUBLE[kind]):
+            await shown(visit)
+    await shown(visit)
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+async def test_trouble_at_any_step_is_told_apart_and_the_list_tells_what_became_of_a_booking(
+    inside: Visit, page: Page, demo: DemoPortal, kind: str
+) -> None:
+    @asynccontextmanager
+    async def meeting(page_of: str, **more: object) -> AsyncIterator[None]:
+        await demo.trouble(page_of, kind, **more)
+        with pytest.raises(TROUBLE[kind]):
+            yield
+        if kind == "signed-out":
+            await enter(page, demo)
+
+    await choose(inside)
+    async with meeting("times"):
+        await inside.search(CONFIG)
+    slot = await find(inside)
+    async with meeting("keep"):
+        await inside.choose(slot)
+    assert await demo.log("kept") == []
+    await inside.choose(await find(inside))
+    async with meeting("book"):
+        await inside.confirm(slot)
+    assert list(await inside.my_bookings()) == []
+    kept = await inside.choose(await find(inside))
+    async with meeting("book", after=True):
+        await inside.confirm(kept)
+    assert [each.slot for each in await inside.my_bookings()] == [kept]
+
+
+async def test_a_slow_page_is_waited_for_and_an_old_one_not_taken_for_it(
+    inside: Visit, demo: DemoPortal
+) -> None:
+    slot = await find(inside)
+    found = next(each for each in await demo.times() if each["starts"].startswith(slot.date.isoformat()))
+    await demo.do("take", id=found["id"])
+    await demo.trouble("times", "slow", seconds=0.5)
+    assert slot not in await inside.search(CONFIG)
+
+
+async def test_a_portal_that_is_not_there_is_down(page: Page, unused_tcp_port: int) -> None:
+    visit = visit_of("demo")(page, portals(["demo"], f"http://127.0.0.1:{unused_tcp_port}")["demo"])
+    with pytest.raises(PortalDown):
+        await visit.arrive()
+
+
+async def test_a_session_that_ran_out_is_a_person_who_is_logged_out(inside: Visit, demo: DemoPortal) -> None:
+    await demo.scenario(session_seconds=0)
+    with pytest.raises(LoggedOut):
+        await inside.my_bookings()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is unknown is waited for a second only."""
+    for module in ("outcomes", "demo_pages"):
+        monkeypatch.setattr(f"automation.portals.{module}.KNOWN", 1.0)
+
+
+@pytest.mark.parametrize(
+    "renamed", ["Log in", "BankID on another device", "Choose places", "Search", "Available times"]
+)
+async def test_a_page_with_other_words_is_one_that_changed(
+    hasty: None, page: Page, portal: Portal, demo: DemoPortal, renamed: str
+) -> None:
+    await demo.scenario(renamed=renamed)
+
+    async def try_everything() -> None:
+        visit = visit_of("demo")(page, portal)
+        await visit.arrive()
+        await visit.open_login()
+        await visit.begin_identity_check()
+        await enter(page, demo)
+        await find(visit)
+
+    with pytest.raises(PortalChanged):
+        await try_everything()
+
+
+async def test_a_browser_that_dies_is_no_portal_that_changed(inside: Visit, page: Page) -> None:
+    with suppress(Error):
+        await page.goto("chrome://crash")
+    with pytest.raises(BrowserCrashed):
+        await inside.my_bookings()
+    await page.context.close()
+    with pytest.raises(BrowserCrashed):
+        await inside.search(CONFIG)
+
+
+# Searching and booking
+
+
+async def test_licence_exam_and_places_are_what_was_asked_for(inside: Visit, demo: DemoPortal) -> None:
+    config = {"licence": "A2", "exam": "Theory test", "places": ["Örebro", "Enköping", "Gävle", "Västerås"]}
+    await choose(inside)
+    await choose(inside, config)  # what was chosen before is left out again
+    assert {slot.location for slot in await inside.search(config)} == set(config["places"])
+    searched = (await demo.log("searched"))[-1]
+    assert (searched["exam"], set(searched["places"])) == ("Theory test", set(config["places"]))
+    number = await inside.confirm(await inside.choose((await inside.search(config))[0]))
+    assert [each.number for each in await inside.my_bookings()] == [number]
+
+
+async def test_only_times_within_the_asked_days_and_hours_are_found_the_soonest_first(
+    inside: Visit, demo: DemoPortal
+) -> None:
+    await demo.scenario(no_times=True)
+    await choose(inside)
+    assert list(await inside.search(CONFIG)) == []
+    await demo.scenario(no_times=False)
+    for starts in (
+        "2031-05-02T09:00",
+        "2031-05-01T15:30",
+        "2031-05-01T07:59",
+        "2031-05-01T08:00",
+        "2031-04-30T09:00",
+    ):
+        await demo.offer("Gävle", starts)
+    config = CONFIG | {"from": "2031-05-01", "to": "2031-05-02", "earliest": "08:00", "latest": "15:00"}
+    assert list(await inside.search(config)) == [
+        Slot(date(2031, 5, 1), time(8), "Gävle"),
+        Slot(date(2031, 5, 2), time(9), "Gävle"),
+    ]
+
+
+async def test_a_time_that_somebody_else_takes_at_the_last_moment_is_taken_and_others_are_found(
+    inside: Visit, demo: DemoPortal
+) -> None:
+    slot = await find(inside)
+    await demo.do("lose")
+    with pytest.raises(SlotTaken):
+        await inside.choose(slot)
+    again = await inside.search(CONFIG)
+    assert slot not in again
+    assert await inside.choose(again[0]) == again[0]
+
+
+async def test_a_time_that_is_listed_no_more_is_taken(inside: Visit) -> None:
+    await find(inside)
+    with pytest.raises(SlotTaken):
+        await inside.choose(Slot(date(2031, 5, 1), time(8), "Gävle"))
+
+
+async def test_another_time_than_was_asked_for_is_told_and_never_booked_for_it(
+    inside: Visit, demo: DemoPortal
+) -> None:
+    slot = await find(inside)
+    await demo.do("swap")
+    kept = await inside.choose(slot)
+    assert kept != slot
+    with pytest.raises(SlotTaken):
+        await inside.confirm(slot)
+    assert await demo.log("clicked") == []
+    assert slot in await inside.search(CONFIG)
+
+
+async def test_a_time_whose_keeping_ran_out_is_taken_and_nothing_booked(
+    inside: Visit, demo: DemoPortal
+) -> None:
+    await demo.scenario(keep_seconds=2)
+    slot = await inside.choose(await find(inside))
+    await demo.trouble("book", "slow", seconds=2)
+    with pytest.raises(SlotTaken):
+        await inside.confirm(slot)
+    assert await demo.booked() == {}
+
+
+async def test_pages_that_load_themselves_anew_undo_nothing(
+    visit: Visit, demo: DemoPortal, phone: Phone
+) -> None:
+    await demo.scenario(refresh_seconds=0.4)
+    code = await shown(visit)
+    async with visit.codes() as codes, asyncio.timeout(5):
+        texts = {(await anext(codes)).text for _ in range(3)}
+    assert len(texts) == 3
+    assert {text.split(".")[1] for text in texts} == {code.text.split(".")[1]}
+    async with visit.codes() as codes, asyncio.timeout(5):
+        await phone.scan((await anext(codes)).text)
+    await phone.confirm()
+    await visit.signed_in()
+    slot = (await visit.search(CONFIG))[0]
+    kept = await visit.choose(slot)
+    number = await visit.confirm(kept)
+    assert [each.number for each in await visit.my_bookings()] == [number]
+    assert await demo.booked() == {"D-0001": 1}
+
+
+# Pictures
+
+
+async def test_a_picture_shows_the_code_to_its_owner_alone(visit: Visit) -> None:
+    code = await shown(visit)
+    assert read(await visit.picture(with_code=True)).startswith(code.text.rsplit(".", 2)[0])
+    assert read(await visit.picture(with_code=False)) == ""
+
+
+def read(jpeg: bytes) -> str:
+    image = Image.open(io.BytesIO(jpeg))
+    return "".join(found.text for found in zxingcpp.read_barcodes(image))
