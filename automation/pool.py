@@ -20,6 +20,8 @@ LOOKING = 3.0
 SILENCE = 5.0
 """Seconds after which who does not answer is given up."""
 
+GLANCE = 1.0
+
 log = structlog.get_logger("holdfast.browsers")
 
 
@@ -52,7 +54,7 @@ class Each:
             await _end(self._spare)
             self._spare = taking
             raise
-        if chromium.gone:
+        if not await _serves(chromium):
             await chromium.close()
             chromium = await self._engine.launch()
         self._spare = self._spare or _launching(self._engine)
@@ -76,7 +78,7 @@ class One:
 
     async def take(self) -> Chromium:
         """The one."""
-        if self._one.done() and (self._one.exception() or self._one.result().gone):
+        if self._one.done() and (self._one.exception() or not await _serves(self._one.result())):
             await _end(self._one)
             self._one = _launching(self._engine)
         return await asyncio.shield(self._one)
@@ -157,6 +159,11 @@ async def open_pool(engine: Engine, *, shared: bool, at_once: int, most: int) ->
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
         await pool.close()
+
+
+async def _serves(chromium: Chromium) -> bool:
+    """Whether a browser that has waited can be used: a glance at it costs some milliseconds."""
+    return not chromium.gone and await chromium.answers(GLANCE)
 
 
 def _launching(engine: Engine) -> asyncio.Task[Chromium]:

@@ -102,12 +102,12 @@ class Reach:
 async def open_reach(origins: Iterable[str], inside: Iterable[str] = ()) -> AsyncIterator[Reach]:
     """Serve one context, on a free port of this machine, as long as it lives."""
     reach = Reach(frozenset(map(place_of, origins)), frozenset(map(place_of, inside)))
-    connections: set[asyncio.Task[None]] = set()
+    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(reach.serve(reader, writer))
-        connections.add(task)
-        task.add_done_callback(connections.discard)
+        connections[task] = writer
+        task.add_done_callback(connections.pop)
 
     server = await asyncio.start_server(begin, "127.0.0.1", 0)
     reach.port = server.sockets[0].getsockname()[1]
@@ -115,8 +115,9 @@ async def open_reach(origins: Iterable[str], inside: Iterable[str] = ()) -> Asyn
         yield reach
     finally:
         server.close()
-        for task in connections:
+        for task, writer in connections.items():
             task.cancel()
+            writer.transport.abort()  # a task that has not begun closes nothing
         await asyncio.gather(*connections, return_exceptions=True)
 
 

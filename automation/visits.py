@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 from uuid import UUID
@@ -27,6 +28,8 @@ from domain.jobs import Artifact, Job
 from domain.portals import BrowserCrashed, Portal, Visit
 
 SCREEN: ViewportSize = {"width": 1280, "height": 900}
+ANSWER = 1.0
+"""Seconds that a browser has to say that it is still there, after something failed."""
 STEP = 15_000
 """Milliseconds that Playwright waits for what an adapter does not bound itself."""
 
@@ -47,7 +50,7 @@ class BrowserVisits:
         """A visit for a job; leaving closes its context, and its browser, within a second."""
         async with self.pool.browser() as chromium, self._page(chromium, portal) as page:
             visit = self.visit_of(portal.key)(page, portal)
-            watched = WatchedVisit(visit, lambda: chromium.gone or page.is_closed())
+            watched = WatchedVisit(visit, partial(_lives, chromium, page))
             self._open[job.id] = page, watched
             try:
                 yield cast("Visit", watched)
@@ -70,11 +73,7 @@ class BrowserVisits:
         async with open_reach(portal.origins, inside) as reach:
             context = await _context(chromium, portal, reach.proxy)
             try:
-                yield await context.new_page()
-            except PlaywrightError:
-                if not chromium.gone:
-                    raise
-                raise BrowserCrashed("The browser is gone.") from None
+                yield await _page_of(context)
             finally:
                 if not chromium.gone and self.pool.shared:
                     with contextlib.suppress(PlaywrightError, TimeoutError):
@@ -120,3 +119,22 @@ async def _context(chromium: Chromium, portal: Portal, proxy: str) -> BrowserCon
         raise BrowserCrashed("The browser gives no page.") from None
     context.set_default_timeout(STEP)
     return context
+
+
+async def _page_of(context: BrowserContext) -> Page:
+    try:
+        page = await context.new_page()
+    except PlaywrightError:
+        raise BrowserCrashed("The browser gives no page.") from None
+    page.on("crash", _close)
+    return page
+
+
+async def _close(page: Page) -> None:
+    """A page that crashed stays open, and answers nothing: that is no better than none."""
+    with contextlib.suppress(PlaywrightError):
+        await page.close()
+
+
+async def _lives(chromium: Chromium, page: Page) -> bool:
+    return not page.is_closed() and await chromium.answers(ANSWER)

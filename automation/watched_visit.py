@@ -22,7 +22,8 @@ class WatchedVisit:
     """Stands before an adapter's visit. What Playwright raises through it becomes what a visit may raise."""
 
     visit: Visit
-    gone: Callable[[], bool]
+    lives: Callable[[], Awaitable[bool]]
+    """Whether its page, and all it needs, is still there."""
     steps: list[Step] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> Any:
@@ -40,7 +41,7 @@ class WatchedVisit:
         try:
             return await step()
         except PlaywrightError as error:
-            failed = self._told(name, error)
+            failed = await self._told(name, error)
             failure = type(failed).__name__
             raise failed from None
         except BaseException as error:
@@ -50,9 +51,9 @@ class WatchedVisit:
             if len(self.steps) < MOST_STEPS:
                 self.steps.append(Step(name, began, time(), failure))
 
-    def _told(self, name: str, error: PlaywrightError) -> BrowserCrashed | PortalDown | PortalChanged:
+    async def _told(self, name: str, error: PlaywrightError) -> BrowserCrashed | PortalDown | PortalChanged:
         """In our words: Playwright's may quote the page."""
-        if self.gone():
+        if not await self.lives():
             return BrowserCrashed("The browser is gone.")
         if "net::ERR_" in error.message:
             return PortalDown("It does not answer.")
