@@ -11,7 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from domain.jobs import Advance, AutomationFailure, AutomationStatus, LeaseLost
+from domain.automation import Automation
+from domain.jobs import Advance, AutomationFailure, AutomationStatus, Job, Lease, LeaseLost, Slot
 from domain.portals import BrowserCrashed, Person, Politeness, PortalChanged
 from tests.automation.workplace import Workplace, new_workplace
 from tests.domain.scripted_visit import UPPSALA, After, ScriptedPortal
@@ -71,12 +72,13 @@ async def test_a_job_is_run_to_a_booking_and_every_step_is_in_the_log(workplace:
     assert await workplace.live.code(job.id) is None
 
 
-async def test_a_job_that_is_queued_is_begun_at_once(workplace: Workplace) -> None:
+async def test_a_job_that_is_queued_is_begun_at_once(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("automation.jobs.LOOKING", 60.0)  # nobody looks by themselves
     async with workplace.working():
         job = await workplace.start()
-        job = await workplace.ends(job)
-    assert job.started_at is not None
-    assert job.started_at - job.created_at < timedelta(seconds=0.5)
+        assert (await workplace.ends(job)).status is S.COMPLETED
 
 
 async def test_a_worker_runs_no_more_jobs_at_once_than_it_has_room_for(workplace: Workplace) -> None:
@@ -213,6 +215,48 @@ async def test_a_lease_that_is_lost_ends_the_run_and_nothing_more_is_written(wor
         assert found.status is S.SEARCHING
         with pytest.raises(LeaseLost):
             await workplace.automation.advance(claim.lease, Advance(S.BOOKING, "Too late."))
+
+
+async def test_a_run_whose_lease_another_worker_has_never_clicks(workplace: Workplace) -> None:
+    job = await workplace.start()
+    at_the_slot, go = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> Slot:
+        at_the_slot.set()
+        await go.wait()
+        return UPPSALA
+
+    workplace.visits.scripts[job.id] = {"choose": [slow]}
+    async with workplace.working(slots=1):
+        await asyncio.wait_for(at_the_slot.wait(), 10)
+        await workplace.world.tables.execute(
+            "UPDATE automation_job SET lease_token = lease_token + 1 WHERE id = $1", job.id
+        )
+        go.set()  # before the next renewal tells of it
+        await eventually(lambda: workplace.visits.open == 0)
+    assert workplace.booked(job) == []
+    assert (await workplace.job(job)).fence is None
+
+
+async def test_a_stop_that_comes_while_the_fence_is_raised_comes_before_the_click(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await workplace.start()
+    runner = workplace.runner()
+    advance = type(workplace.automation).advance
+
+    async def advance_and_stop(self: Automation, lease: Lease, step: Advance) -> Job:
+        written = await advance(self, lease, step)
+        if step.fence is not None:
+            (run,) = runner.runs
+            run.stop()
+        return written
+
+    monkeypatch.setattr(type(workplace.automation), "advance", advance_and_stop)
+    async with workplace.working(runner):
+        ended = await workplace.ends(job)
+    assert (ended.status, ended.fence) == (S.STOPPED, None)
+    assert workplace.booked(job) == []
 
 
 async def test_a_run_that_cannot_renew_its_lease_is_over_before_the_lease_is(workplace: Workplace) -> None:

@@ -40,12 +40,12 @@ class Workplace:
     live: MemoryLive = field(default_factory=MemoryLive)
     owners: dict[UUID, Viewer] = field(default_factory=dict)
 
-    async def start(self, viewer: Viewer | None = None) -> Job:
-        """A new job, by default of somebody new."""
-        viewer = viewer or await self.world.person()
+    async def start(self, **config: Any) -> Job:
+        """A new job of somebody new."""
+        viewer = await self.world.person()
         assert viewer.user_id is not None
         self.owners[viewer.user_id] = viewer
-        return await self.automation.start(viewer, StartJob("demo", {"person": "Ada Lindström"}))
+        return await self.automation.start(viewer, StartJob("demo", {"person": "Ada Lindström", **config}))
 
     def runner(self, **more: Any) -> Runner:
         """What runs jobs, over the scripted visits."""
