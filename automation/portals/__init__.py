@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from automation.portals.demo import DemoPortal
+from automation.portals.trafikverket import TrafikverketPortal
 from domain.portals import Portal, Visit
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def visit_of(key: str) -> Opens:
             from automation.portals.demo_pages import DemoVisit
 
             return DemoVisit
+        case "trafikverket":
+            from automation.portals.trafikverket_pages import TrafikverketVisit
+
+            return TrafikverketVisit
     raise KeyError(key)
 
 
@@ -42,4 +47,6 @@ def _terms(key: str, demo_url: str | None) -> Portal | None:
     match key:
         case "demo":
             return DemoPortal(demo_url) if demo_url else None
+        case "trafikverket":
+            return TrafikverketPortal()
     raise KeyError(key)
