@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 from contextlib import suppress
 from dataclasses import replace
@@ -28,6 +29,8 @@ from db.sealing import Seal
 from domain.errors import Unavailable
 from domain.live import Audience, LoginCode, Picture
 from domain.portals import CapturedCode
+
+logger = logging.getLogger(__name__)
 
 CHANNEL: Final = "holdfast-live"
 FRAMES_KEPT: Final = 3 * 24 * 3600
@@ -127,9 +130,12 @@ class RedisLive(MemoryLive):
                 await asyncio.gather(*map(self._fetch_code, self._code_readers))
                 self._tell_audiences()
                 continue
-            kind, name, process, *more = word.text.split(" ", 3)
-            if process != self._process:
-                await self._heard(kind, UUID(name), process, *more)
+            try:
+                kind, name, process, *more = word.text.split(" ", 3)
+                if process != self._process:
+                    await self._heard(kind, UUID(name), process, *more)
+            except (ValueError, TypeError):  # another release's, while servers are replaced in turn
+                logger.warning("live: a word that is not understood")
 
     async def _heard(self, kind: str, job_id: UUID, process: str, more: str = "") -> None:
         if kind == "audience":
