@@ -19,8 +19,8 @@ from uuid import uuid4
 from automation.demo_portal.people import Person
 from automation.demo_portal.scenario import Scenario
 
-OLDEST = timedelta(seconds=2)
-"""A phone refuses a code that is older."""
+OLDEST = 2.0
+"""Seconds: a phone refuses a code that is older."""
 
 AUTOSTART = "bankid:///?autostarttoken="
 
@@ -37,9 +37,9 @@ class Hint(StrEnum):
 
 
 class ScanRefused(Exception):
-    """The phone's refusal; ``hint`` says which, ``age`` how old the code was where it was one of ours."""
+    """The phone's refusal; ``hint`` says which, ``age`` how many seconds old the code was, if it was ours."""
 
-    def __init__(self, hint: str, age: timedelta | None = None) -> None:
+    def __init__(self, hint: str, age: float | None = None) -> None:
         super().__init__(hint)
         self.hint = hint
         self.age = age
@@ -79,8 +79,8 @@ class Order:
         """The code of one second."""
         return f"bankid.{self.start_token}.{second}.{self._seal(second)}"
 
-    def scan(self, second: str, seal: str, now: datetime) -> timedelta:
-        """Take a code that a phone has read; its age.
+    def scan(self, second: str, seal: str, now: datetime) -> float:
+        """Take a code that a phone has read; its age in seconds.
 
         Raises:
             ScanRefused: it is not one of this order's, older than two seconds, or the order is not waiting for it.
@@ -88,7 +88,7 @@ class Order:
         """
         if not (second.isascii() and second.isdigit() and hmac.compare_digest(seal, self._seal(int(second)))):
             raise ScanRefused("invalidCode")
-        age = now - (self.began + timedelta(seconds=int(second)))
+        age = (now - self.began).total_seconds() - int(second)
         if self.scanned_at is not None or self.ended is not None:
             raise ScanRefused("alreadyInProgress", age)
         if self.hint(now) is Hint.EXPIRED:

@@ -43,8 +43,7 @@ class Phone:
         try:
             self._portal.scan(str(asked.get("text", "")), _person(asked))
         except ScanRefused as refused:
-            age = refused.age and refused.age.total_seconds()
-            return JSONResponse({"hint": refused.hint, "age": age}, 409)
+            return JSONResponse({"hint": refused.hint, "age": refused.age}, 409)
         return JSONResponse({"hint": "userSign"})
 
     async def _confirm(self, request: Request) -> Response:

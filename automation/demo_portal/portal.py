@@ -167,12 +167,11 @@ class Portal:
         try:
             order, age = self._scanned(text)
         except ScanRefused as refused:
-            seconds = refused.age and refused.age.total_seconds()
-            self.diary.note(Happening.SCAN, person.number, age=seconds, refused=refused.hint)
+            self.diary.note(Happening.SCAN, person.number, age=refused.age, refused=refused.hint)
             self.changed()
             raise
         order.scanned_at, order.person, order.too_old = self.clock(), person, False
-        self.diary.note(Happening.SCAN, person.number, age=age and age.total_seconds())
+        self.diary.note(Happening.SCAN, person.number, age=age)
         self.changed()
         return order
 
@@ -184,7 +183,7 @@ class Portal:
         """The person cancels in the phone; whether there was an order to cancel."""
         return self._end_order(person, Hint.USER_CANCEL)
 
-    def _scanned(self, text: str) -> tuple[Order, timedelta | None]:
+    def _scanned(self, text: str) -> tuple[Order, float | None]:
         now = self.clock()
         orders = [login.order(now) for login in self._logins.values()]
         if text.startswith(AUTOSTART):

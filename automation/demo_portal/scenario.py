@@ -32,17 +32,17 @@ class Scenario:
     """What can be chosen. Times are in seconds, shares between 0 and 1."""
 
     code: CodeLayout = CodeLayout.CANVAS
-    order_seconds: float = 30
+    order_seconds: float = 30.0
     """How long an order waits for its scan."""
     orders: int = 10
     """How many orders a page starts, one after the other, before it gives up."""
-    sign_seconds: float = 180
+    sign_seconds: float = 180.0
     """How long a scanned order waits to be confirmed."""
-    session_seconds: float = 1800
+    session_seconds: float = 1800.0
     """How long a session lasts without a request."""
-    keep_seconds: float = 600
+    keep_seconds: float = 600.0
     """How long a chosen time is kept."""
-    step_seconds: float = 5
+    step_seconds: float = 5.0
     """Every so often times appear and vanish, and other customers book."""
     new_times: float = 0.6
     """Share of those steps in which times appear."""
@@ -50,12 +50,12 @@ class Scenario:
     """Share of those steps in which another customer takes a time."""
     no_times: bool = False
     """No time is free."""
-    slow_seconds: float = 0
+    slow_seconds: float = 0.0
     """Every page takes so much longer."""
-    errors: float = 0
+    errors: float = 0.0
     """Share of pages that are a failure."""
     maintenance: bool = False
-    refresh_seconds: float = 0
+    refresh_seconds: float = 0.0
     """The pages of the code and of the times load themselves anew so often; 0: not."""
     renamed: str = ""
     """A button or heading that has got another name: the site was changed."""

@@ -445,7 +445,7 @@ async def test_a_time_whose_keeping_ran_out_is_taken_and_nothing_booked(
 async def test_pages_that_load_themselves_anew_undo_nothing(
     visit: Visit, demo: DemoPortal, phone: Phone
 ) -> None:
-    await demo.scenario(refresh_seconds=0.4)
+    await demo.scenario(refresh_seconds=0.8)
     code = await shown(visit)
     async with visit.codes() as codes, asyncio.timeout(5):
         texts = {(await anext(codes)).text for _ in range(3)}
