@@ -13,7 +13,7 @@ from domain.errors import InvalidInput, NotFound
 from domain.events import Event, Position, Stream
 from domain.ids import new_id
 from domain.messages import Message, Messages
-from domain.once import Once
+from domain.once import Once, Recall
 from domain.ports import Begin, Transaction
 from domain.reads import Key, Page
 from domain.viewer import Viewer
@@ -76,6 +76,14 @@ class SavedEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """A delivery that is sent at once, to an endpoint; to none where the same request was answered before."""
+
+    id: UUID
+    endpoint: Endpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoints:
     """The use cases. An organization's endpoints are its staff's; an account's, and its jobs', are its own.
 
@@ -114,37 +122,41 @@ class Endpoints:
             if await tx.webhooks.count(owner, endpoint.account_id) >= MOST_ENDPOINTS:
                 raise InvalidInput(f"At most {MOST_ENDPOINTS} endpoints; delete one first.", ("url",))
             await tx.webhooks.add(endpoint)
-            return SavedEndpoint(endpoint, self.messages.secret_of(endpoint))
+            return self._with_secret(endpoint)
 
-        async def recall(tx: Transaction, known_id: UUID) -> SavedEndpoint:
-            endpoint = await self._own(tx, viewer, known_id)
-            return SavedEndpoint(endpoint, self.messages.secret_of(endpoint))
-
+        recall = self._recall(viewer, secret=True)
         return await self.once.run(viewer, "createWebhookEndpoint", wish, key, work, recall)
 
-    async def update(self, viewer: Viewer, change: EndpointChange) -> SavedEndpoint:
+    async def update(self, viewer: Viewer, change: EndpointChange, key: str | None = None) -> SavedEndpoint:
         """Change an endpoint. One that goes on after a pause, or after it failed, is told what it missed.
 
-        Raises InvalidInput, NotFound.
+        Raises InvalidInput, NotFound, IdempotencyMismatch.
         """
-        async with self.begin(viewer) as tx:
+
+        async def work(tx: Transaction) -> SavedEndpoint:
             endpoint = await self._own(tx, viewer, change.id)
             if change.url is not None:
                 endpoint = replace(endpoint, url=checked_url(change.url, http=self.http))
             if change.types is not None:
-                endpoint = replace(endpoint, types=checked_types(change.types))
+                endpoint = replace(endpoint, types=checked_types(change.types, older=endpoint.older))
             if change.paused is not None:
                 status = WebhookStatus.PAUSED if change.paused else WebhookStatus.ACTIVE
                 endpoint = replace(endpoint, status=status, failing_since=None)
             await tx.webhooks.save(endpoint)
             return SavedEndpoint(endpoint)
 
+        return await self.once.run(viewer, "updateWebhookEndpoint", change, key, work, self._recall(viewer))
+
     async def delete(self, viewer: Viewer, endpoint_id: UUID | None, key: str | None = None) -> SavedEndpoint:
-        """Remove an endpoint with all its deliveries; as it was. Raises NotFound."""
-        async with self.begin(viewer) as tx:
+        """Remove an endpoint with all its deliveries; as it was. Raises NotFound, also if it was removed before."""
+
+        async def work(tx: Transaction) -> SavedEndpoint:
             endpoint = await self._own(tx, viewer, endpoint_id)
             await tx.webhooks.remove(endpoint.id)
             return SavedEndpoint(endpoint)
+
+        request = str(endpoint_id)
+        return await self.once.run(viewer, "deleteWebhookEndpoint", request, key, work, self._recall(viewer))
 
     async def rotate(self, viewer: Viewer, endpoint_id: UUID | None, key: str | None = None) -> SavedEndpoint:
         """Give an endpoint a new secret; for 24 hours the one before signs, too.
@@ -156,33 +168,45 @@ class Endpoints:
             endpoint = await self._own(tx, viewer, endpoint_id)
             rotated = replace(endpoint, generation=endpoint.generation + 1, rotated_at=datetime.now(UTC))
             await tx.webhooks.save(rotated)
-            return SavedEndpoint(rotated, self.messages.secret_of(rotated))
+            return self._with_secret(rotated)
 
-        async def recall(tx: Transaction, known_id: UUID) -> SavedEndpoint:
-            endpoint = await self._own(tx, viewer, known_id)
-            return SavedEndpoint(endpoint, self.messages.secret_of(endpoint))
-
+        recall = self._recall(viewer, secret=True)
         return await self.once.run(viewer, "rotateWebhookSecret", str(endpoint_id), key, work, recall)
 
-    async def test(self, viewer: Viewer, endpoint_id: UUID | None) -> Delivery:
-        """Send a sample now, whatever the endpoint's types and status, and report the one attempt. Raises NotFound."""
-        async with self.begin(viewer) as tx:
+    async def test(self, viewer: Viewer, endpoint_id: UUID | None, key: str | None = None) -> Delivery:
+        """Send a sample now, whatever the endpoint's types and status, and report the one attempt.
+
+        Raises NotFound, IdempotencyMismatch.
+        """
+
+        async def work(tx: Transaction) -> Sample:
             endpoint = await self._own(tx, viewer, endpoint_id)
             endpoint = replace(endpoint, version=endpoint.version + 1)
             at = await tx.webhooks.save(endpoint)
             tx.emit(event_of(endpoint, TESTED, at))
-        async with self.begin(viewer) as tx:
-            delivery_id = await tx.webhooks.sample(endpoint)
-            delivery = await self._delivery(tx, viewer, delivery_id)
-        message = self.messages.of_event(endpoint, delivery.event, None, datetime.now(UTC))
-        attempt = await self.post(endpoint.url, message)
-        async with self.begin(viewer) as tx:
-            await tx.webhooks.settle(delivery_id, outcome(0, len(RETRIES), attempt, 0.0))
-            return await self._delivery(tx, viewer, delivery_id)
+            return Sample(await tx.webhooks.sample(endpoint), endpoint)
 
-    async def retry(self, viewer: Viewer, delivery_id: UUID | None) -> Delivery:
-        """Send a delivery again now. Raises InvalidInput for an endpoint that is not active, NotFound."""
+        async def recall(_: Transaction, known_id: UUID) -> Sample:
+            return Sample(known_id)
+
+        sample = await self.once.run(viewer, "testWebhookEndpoint", str(endpoint_id), key, work, recall)
         async with self.begin(viewer) as tx:
+            delivery = await self._delivery(tx, viewer, sample.id)
+        if sample.endpoint is None:
+            return delivery
+        message = self.messages.of_event(sample.endpoint, delivery.event, None, datetime.now(UTC))
+        attempt = await self.post(sample.endpoint.url, message)
+        async with self.begin(viewer) as tx:
+            await tx.webhooks.settle(sample.id, outcome(0, len(RETRIES), attempt, 0.0))
+            return await self._delivery(tx, viewer, sample.id)
+
+    async def retry(self, viewer: Viewer, delivery_id: UUID | None, key: str | None = None) -> Delivery:
+        """Send a delivery again now, and, if that fails, as often as a new one.
+
+        Raises InvalidInput for an endpoint that is not active, NotFound, IdempotencyMismatch.
+        """
+
+        async def work(tx: Transaction) -> Delivery:
             delivery = await self._delivery(tx, viewer, delivery_id)
             endpoint = await self._own(tx, viewer, delivery.endpoint_id)
             if endpoint.status is not WebhookStatus.ACTIVE:
@@ -190,18 +214,33 @@ class Endpoints:
             await tx.webhooks.retry(delivery.id)
             return await self._delivery(tx, viewer, delivery.id)
 
-    async def replay(self, viewer: Viewer, endpoint_id: UUID | None, after: Position) -> SavedEndpoint:
-        """Send again every event after a place of the log, in order, as far back as the log goes. Raises NotFound."""
-        async with self.begin(viewer) as tx:
+        async def recall(tx: Transaction, known_id: UUID) -> Delivery:
+            return await self._delivery(tx, viewer, known_id)
+
+        return await self.once.run(viewer, "retryDelivery", str(delivery_id), key, work, recall)
+
+    async def replay(
+        self, viewer: Viewer, endpoint_id: UUID | None, after: Position, key: str | None = None
+    ) -> SavedEndpoint:
+        """Send again every event after a place of the log, in order, as far back as the log goes.
+
+        Raises NotFound, IdempotencyMismatch.
+        """
+
+        async def work(tx: Transaction) -> SavedEndpoint:
             endpoint = await self._own(tx, viewer, endpoint_id)
             await tx.webhooks.rewind(endpoint.id, after)
             return SavedEndpoint(endpoint)
+
+        request = [str(endpoint_id), *after]
+        return await self.once.run(viewer, "replayEvents", request, key, work, self._recall(viewer))
 
     async def all_of(self, viewer: Viewer) -> Sequence[Endpoint]:
         """The caller's own endpoints and those of organizations whose staff they are, the newest first, up to 100."""
         signed_in_user(viewer)
         async with self.begin(viewer) as tx:
-            return await tx.webhooks.endpoints(MOST_LISTED)
+            found = await tx.webhooks.endpoints(MOST_LISTED)
+        return [endpoint for endpoint in found if _lent(viewer, endpoint)]
 
     async def endpoint(self, viewer: Viewer, endpoint_id: UUID) -> Endpoint | None:
         """An endpoint that is the caller's to see."""
@@ -227,11 +266,23 @@ class Endpoints:
             except NotFound:
                 return None
 
+    def _with_secret(self, endpoint: Endpoint) -> SavedEndpoint:
+        return SavedEndpoint(endpoint, self.messages.secret_of(endpoint))
+
+    def _recall(self, viewer: Viewer, *, secret: bool = False) -> Recall[SavedEndpoint]:
+        """What a request sent again is answered with: the endpoint, and the secret that its first answer had."""
+
+        async def recall(tx: Transaction, known_id: UUID) -> SavedEndpoint:
+            endpoint = await self._own(tx, viewer, known_id)
+            return self._with_secret(endpoint) if secret else SavedEndpoint(endpoint)
+
+        return recall
+
     async def _own(self, tx: Transaction, viewer: Viewer, endpoint_id: UUID | None) -> Endpoint:
         account_id = signed_in_user(viewer)
         found = await tx.webhooks.endpoint(endpoint_id) if endpoint_id else None
         nothing = NotFound("No such endpoint.", ("id",))
-        if found is None:
+        if found is None or not _lent(viewer, found):
             raise nothing
         if found.organization_id is not None:
             await must_be_staff(tx, viewer, found.organization_id, otherwise=nothing)
@@ -245,6 +296,12 @@ class Endpoints:
             raise NotFound("No such delivery.", ("id",))
         await self._own(tx, viewer, found.endpoint_id)
         return found
+
+
+def _lent(viewer: Viewer, endpoint: Endpoint) -> bool:
+    """Whether a key, if the caller has one, reaches this far: to its organization, and to its creator's jobs."""
+    grant = viewer.grant
+    return grant is None or endpoint.organization_id == grant.organization_id or endpoint.job_id is not None
 
 
 async def endpoint_of_job(

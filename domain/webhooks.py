@@ -184,8 +184,8 @@ def wants(types: Sequence[str], type_: str) -> bool:
     return type_ in types or "*" in types or f"{type_.split('.')[0]}.*" in types
 
 
-def checked_types(types: Sequence[str]) -> Sequence[str]:
-    """The types without repeats, in their order. Raises InvalidInput (``types``)."""
+def checked_types(types: Sequence[str], *, older: bool = False) -> Sequence[str]:
+    """The types without repeats, in their order; the ``older`` systems knew jobs alone. Raises InvalidInput."""
     kept = tuple(dict.fromkeys(types))
     if not 1 <= len(kept) <= MOST_TYPES:
         raise InvalidInput(f"Name 1 to {MOST_TYPES} types of events.", ("types",))
@@ -195,6 +195,8 @@ def checked_types(types: Sequence[str]) -> Sequence[str]:
                 "A type is a name such as `booking.confirmed`, all of a kind such as `booking.*`, or `*`.",
                 ("types",),
             )
+        if older and not each.startswith("automation."):
+            raise InvalidInput("The older systems knew jobs alone: name types of `automation.`.", ("types",))
     return kept
 
 

@@ -33,6 +33,7 @@ from schema.types.organizations import Organization
 from schema.types.paging import MOST
 from schema.types.schedules import Schedule
 from schema.types.seats import SeatLayout
+from schema.types.webhooks import Delivery, WebhookEndpoint
 
 
 async def node(info: Info, id: ID) -> Node | None:
@@ -127,6 +128,16 @@ async def _api_key(context: Context, id: UUID) -> ApiKey | None:
     return ApiKey.of(found) if found else None
 
 
+async def _webhook_endpoint(context: Context, id: UUID) -> WebhookEndpoint | None:
+    found = await context.services.endpoints.endpoint(context.viewer, id)
+    return WebhookEndpoint.of(found) if found else None
+
+
+async def _delivery(context: Context, id: UUID) -> Delivery | None:
+    found = await context.services.endpoints.delivery(context.viewer, id)
+    return Delivery.of(found, context.services.feed.epoch) if found else None
+
+
 _FINDERS: dict[str, Callable[[Context, UUID], Awaitable[Node | None]]] = {
     "Organization": _organization,
     "Resource": _resource,
@@ -139,4 +150,6 @@ _FINDERS: dict[str, Callable[[Context, UUID], Awaitable[Node | None]]] = {
     "Event": _event,
     "User": _user,
     "ApiKey": _api_key,
+    "WebhookEndpoint": _webhook_endpoint,
+    "Delivery": _delivery,
 }

@@ -34,39 +34,41 @@ async def create_webhook_endpoint(info: Info, input: WebhookEndpointInput) -> We
 async def update_webhook_endpoint(info: Info, input: UpdateWebhookEndpointInput) -> WebhookEndpointResult:
     """Change an endpoint, pause it, or let it go on: then it is told what it missed."""
     context = info.context
-    return WebhookEndpointSaved.of(await context.services.endpoints.update(context.viewer, input.value()))
+    saved = await context.services.endpoints.update(context.viewer, input.value(), input.idempotency_key)
+    return WebhookEndpointSaved.of(saved)
 
 
 async def delete_webhook_endpoint(info: Info, input: IdInput) -> WebhookEndpointResult:
     """Remove an endpoint with all its deliveries."""
     context, id_ = info.context, known_id(input.id, "WebhookEndpoint")
-    return WebhookEndpointSaved.of(
-        await context.services.endpoints.delete(context.viewer, id_, input.idempotency_key)
-    )
+    saved = await context.services.endpoints.delete(context.viewer, id_, input.idempotency_key)
+    return WebhookEndpointSaved.of(saved)
 
 
 async def rotate_webhook_secret(info: Info, input: IdInput) -> WebhookEndpointResult:
     """Give an endpoint a new secret; for 24 hours the one before signs, too."""
     context, id_ = info.context, known_id(input.id, "WebhookEndpoint")
-    return WebhookEndpointSaved.of(
-        await context.services.endpoints.rotate(context.viewer, id_, input.idempotency_key)
-    )
+    saved = await context.services.endpoints.rotate(context.viewer, id_, input.idempotency_key)
+    return WebhookEndpointSaved.of(saved)
 
 
 async def test_webhook_endpoint(info: Info, input: IdInput) -> DeliveryResult:
     """Send a sample event now, and report the attempt."""
-    services, id_ = info.context.services, known_id(input.id, "WebhookEndpoint")
-    return Delivery.of(await services.endpoints.test(info.context.viewer, id_), services.feed.epoch)
+    context, id_ = info.context, known_id(input.id, "WebhookEndpoint")
+    sent = await context.services.endpoints.test(context.viewer, id_, input.idempotency_key)
+    return Delivery.of(sent, context.services.feed.epoch)
 
 
 async def retry_delivery(info: Info, input: IdInput) -> DeliveryResult:
     """Send a delivery again now, and, if that fails, as often as a new one."""
-    services, id_ = info.context.services, known_id(input.id, "Delivery")
-    return Delivery.of(await services.endpoints.retry(info.context.viewer, id_), services.feed.epoch)
+    context, id_ = info.context, known_id(input.id, "Delivery")
+    retried = await context.services.endpoints.retry(context.viewer, id_, input.idempotency_key)
+    return Delivery.of(retried, context.services.feed.epoch)
 
 
 async def replay_events(info: Info, input: ReplayEventsInput) -> WebhookEndpointResult:
     """Send again every event after a cursor, in order, as far back as the log goes."""
-    services, id_ = info.context.services, known_id(input.endpoint_id, "WebhookEndpoint")
-    after = replay_place(input.after, services.feed.epoch)
-    return WebhookEndpointSaved.of(await services.endpoints.replay(info.context.viewer, id_, after))
+    context, id_ = info.context, known_id(input.endpoint_id, "WebhookEndpoint")
+    after = replay_place(input.after, context.services.feed.epoch)
+    saved = await context.services.endpoints.replay(context.viewer, id_, after, input.idempotency_key)
+    return WebhookEndpointSaved.of(saved)

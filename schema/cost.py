@@ -51,6 +51,8 @@ SIZES: Mapping[str, int] = {
     "SeatSnapshot.schedules": 30,
     "SeatDelta.changed": 6,
     "BookingSnapshot.bookings": 100,
+    "Delivery.attempts": 20,
+    "Query.webhookEndpoints": 100,
     "Query.portals": 5,
     "AutomationJob.steps": 15,
     "AutomationJob.artifacts": 4,

@@ -161,6 +161,7 @@ class UpdateWebhookEndpointInput:
     url: URL | None = None
     types: list[str] | None = None
     paused: bool | None = None
+    idempotency_key: str | None = None
 
     def value(self) -> use_cases.EndpointChange:
         """As the trade's value."""
@@ -174,6 +175,7 @@ class ReplayEventsInput:
 
     endpoint_id: strawberry.ID
     after: Cursor
+    idempotency_key: str | None = None
 
 
 @strawberry.input
@@ -201,4 +203,6 @@ WebhookEndpointResult = Annotated[
     WebhookEndpointSaved | InvalidInput | NotFound | IdempotencyMismatch,
     strawberry.union("WebhookEndpointResult"),
 ]
-DeliveryResult = Annotated[Delivery | InvalidInput | NotFound, strawberry.union("DeliveryResult")]
+DeliveryResult = Annotated[
+    Delivery | InvalidInput | NotFound | IdempotencyMismatch, strawberry.union("DeliveryResult")
+]

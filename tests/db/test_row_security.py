@@ -33,6 +33,7 @@ EVERYBODYS = {
     "schedule",
     "schema_version",
     "seat_layout",
+    "webhook_cursor",
     "worker_loop",
 }
 """Tables whose rows have no owner. A new table goes in here, or gets a policy (db/policies.py, and a migration)."""
@@ -47,6 +48,8 @@ WHOSE = {
     "event": "data ->> 'whose'",
     "idempotency_key": "key",
     "api_key": "account_id::text",
+    "webhook_endpoint": "url",
+    "webhook_delivery": "(SELECT url FROM webhook_endpoint w WHERE w.id = endpoint_id)",
     "automation_job": "subject",
     "artifact": "(SELECT subject FROM automation_job j WHERE j.id = job_id)",
 }
@@ -61,6 +64,8 @@ CHANGE = {
     "booking": "version = version",
     "idempotency_key": "key = key",
     "api_key": "revoked_at = revoked_at",
+    "webhook_endpoint": "version = version",
+    "webhook_delivery": "tries = tries",
     "automation_job": "version = version",
     "artifact": "kind = kind",
 }
@@ -102,6 +107,14 @@ INSERT INTO artifact (id, job_id, kind, taken_at) SELECT id, id, 'TRACE', now() 
 MAKE_KEY = """
 INSERT INTO api_key (id, organization_id, account_id, name, prefix, hash, scopes)
 VALUES (gen_random_uuid(), $1, $2, 'till', gen_random_uuid()::text, '', '{AUTOMATION}')
+"""
+
+LISTEN = """
+WITH endpoint AS (
+  INSERT INTO webhook_endpoint (id, organization_id, account_id, url, types)
+  VALUES (gen_random_uuid(), $1, $2, $3, '{*}') RETURNING id
+)
+INSERT INTO webhook_delivery (endpoint_id, stream_id, version) SELECT id, id, 1 FROM endpoint
 """
 
 
@@ -171,6 +184,13 @@ async def case(world: World, database_url: str) -> AsyncIterator[Case]:
         await tables.execute(START, person.user_id, departure.organization.id, name)
     for departure in (here, there):
         await tables.execute(MAKE_KEY, departure.organization.id, departure.staff.user_id)
+    for organization_id, account_id, name in (
+        (None, anna.user_id, "anna"),
+        (None, bert.user_id, "bert"),
+        (here.organization.id, None, "staff"),
+        (there.organization.id, None, "rival"),
+    ):
+        await tables.execute(LISTEN, organization_id, account_id, name)
     callers = {
         "stranger": world.guest(),
         "guest": world.guest().showing(guests),
@@ -195,6 +215,8 @@ def expected(table: str, caller: str) -> set[str]:
         "membership": {"staff", "rival", "provider"},
         "refresh_token": {"anna", "bert"},
         "api_key": {"staff", "rival"},
+        "webhook_endpoint": {"anna", "bert", "staff", "rival"},
+        "webhook_delivery": {"anna", "bert", "staff", "rival"},
         "automation_job": {"anna", "bert"},
         "artifact": {"anna", "bert"},
     }.get(table, customers)
@@ -314,9 +336,9 @@ async def test_a_change_without_its_where_meets_nothing_foreign(case: Case) -> N
 
 
 async def test_nothing_foreign_is_deleted(case: Case) -> None:
-    for table in ("session", "event", "idempotency_key", "artifact"):
+    for table in ("session", "event", "idempotency_key", "artifact", "webhook_delivery", "webhook_endpoint"):
         for caller in case.callers:
-            may = caller == "system" or table == "session"
+            may = caller == "system" or table in ("session", "webhook_delivery", "webhook_endpoint")
             gone = await case.whose(caller, f"DELETE FROM {table} RETURNING {WHOSE[table]}")
             assert gone == (expected(table, caller) if may else set()), (table, caller)
 
@@ -337,6 +359,8 @@ async def test_nobody_writes_in_the_name_of_another(case: Case) -> None:
         f" VALUES ('x', {new}, 1, 'x', now(), 'user', {bert}, '{{}}')",
         "api_key": f"(id, organization_id, account_id, name, prefix, hash, scopes)"
         f" VALUES ({new}, {house}, '{case.account('anna')}', 'till', 'x', '', '{{AUTOMATION}}')",
+        "webhook_endpoint": f"(id, account_id, url, types) VALUES ({new}, {bert}, 'more', '{{*}}')",
+        "webhook_delivery": f"(endpoint_id, stream_id, version) VALUES ({new}, {new}, 2)",
         "idempotency_key": "(scope, key, operation, fingerprint) VALUES ('bert', 'more', 'book', '')",
         "automation_job": "(id, account_id, organization_id, portal_key, config, subject, status, message, steps,"
         " created_at, deadline_at)"

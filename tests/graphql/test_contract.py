@@ -37,7 +37,7 @@ PROMISED = [
 
 WHOLE_LISTS = {
     "nodes", "seats", "memberships", "schedules", "bookings", "changed", "unavailable", "alternatives", "path",
-    "scopes", "portals", "steps", "artifacts",
+    "scopes", "portals", "steps", "artifacts", "webhookEndpoints", "types", "attempts",
 }  # fmt: skip
 """Lists that are given whole: each is bounded by a layout, a call or a window of days."""
 NO_KEY = {"register", "login", "refreshSession", "logout", "changePassword", "switchPortal"}
