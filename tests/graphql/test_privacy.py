@@ -7,10 +7,12 @@ the table of attempts does not have fails the test, and so does a field added la
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -27,19 +29,25 @@ from graphql import (
 from domain.access import Role
 from domain.api_keys import KeyWish
 from domain.catalogue import Organization
+from domain.ids import new_id
+from domain.jobs import Artifact, ArtifactKind, AutomationFailure
 from domain.scopes import Scope
 from domain.viewer import Viewer
 from schema.documents import DocumentLimits
 from schema.executor import Executor
 from schema.ids import decode, encode
 from schema.root import schema
-from tests.world import World
+from tests.graphql.automating import PNG, PORTAL_URL, Automating, animated
+from tests.world import World, new_world
 
 pytestmark = pytest.mark.feature("S0.6", "S3.45")
 
 Json = dict[str, Any]
 core = schema._schema
-PERSONAL = ("Reservation", "Booking", "Contact", "User", "Membership", "Event", "ApiKey")
+PERSONAL = (
+    "Reservation", "Booking", "Contact", "User", "Membership", "Event", "ApiKey",
+    "AutomationJob", "AutomationStep", "AutomationOutcome", "Artifact", "QrCode",
+)  # fmt: skip
 MUCH = 1_000_000
 LIMITS = DocumentLimits(
     characters=MUCH, tokens=MUCH, depth=100, aliases=MUCH, selections=MUCH, repeats=MUCH, cost=10**9
@@ -77,7 +85,8 @@ def _asked(type_name: str, name: str, there: GraphQLField, above: Sequence[str])
     inner = get_named_type(there.type)
     if inner.name in above:
         return ""
-    return f"{type_name}_{name}: {name} {_selection(inner, above)}"
+    page = "(first: 100)" if "first" in there.args else ""
+    return f"{type_name}_{name}: {name}{page} {_selection(inner, above)}"
 
 
 def root_fields() -> Iterator[tuple[str, str]]:
@@ -120,6 +129,8 @@ class Case:
     reservations: list[str] = field(default_factory=list)
     bookings: list[str] = field(default_factory=list)
     references: list[str] = field(default_factory=list)
+    portal: str = ""
+    jobs: list[str] = field(default_factory=list)
     tokens: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
 
@@ -171,6 +182,13 @@ async def sell(world: World, viewer: Viewer, held: Json, contact: Json | None = 
 
 
 @pytest.fixture
+async def world(data_dir: Path, database_url: str) -> AsyncIterator[World]:
+    """Give a world with a portal."""
+    async with new_world(data_dir, database_url, demo_portal_url=PORTAL_URL) as made:
+        yield made
+
+
+@pytest.fixture
 async def case(world: World) -> Case:
     organization, elsewhere = await world.organization(), await world.organization("Norrsken Lab")
     staff, admin = await world.member(organization), await world.member(organization, Role.ADMIN)
@@ -218,6 +236,7 @@ async def case(world: World) -> Case:
         "UPDATE api_key SET expires_at = now() + interval '1 day', last_used_at = now() RETURNING prefix"
     )
     case.secrets |= {"the key": case.api_key, "the key's prefix": prefix, "the key's name": "A till of ours"}
+    await _jobs(case)
     case.secrets |= {
         "Astrid's address": account["email"],
         "Astrid's name": account["name"],
@@ -230,6 +249,50 @@ async def case(world: World) -> Case:
 async def _api_key(world: World, staff: Viewer, organization: Organization) -> str:
     wish = KeyWish(organization.id, "A till of ours", [Scope.BOOKINGS_READ])
     return encode("ApiKey", (await world.app.services.api_keys.create(staff, wish)).id)
+
+
+async def _jobs(case: Case) -> None:
+    """Astrid's, and one that became a booking of Carola's, with her contact; staff here are staff of the portal, too.
+
+    The worker goes home in the end, so that nobody starts another.
+    """
+    automating = await Automating.of(case.world)
+    async with case.world.app.database.begin(None) as tx:
+        for viewer in case.staff, case.admin:
+            assert viewer.user_id is not None
+            await tx.accounts.join(viewer.user_id, automating.organization_id, Role.STAFF)
+    case.portal = automating.portal_organization
+    carola = await case.world.person("carola")
+    completed = await automating.waiting(carola, reference="order 1138")
+    await completed.complete("NUMBER-4711")
+    failed = await automating.waiting(case.astrid, subject="Astrid's neighbour", reference="order 1139")
+    assert failed.lease is not None
+    kept = Artifact(new_id(), failed.id, ArtifactKind.SCREENSHOT, datetime.now(UTC))
+    await failed.automation.keep(failed.lease, [kept])
+    await failed.fail(AutomationFailure.PORTAL_CHANGED)
+    waiting = await automating.waiting(case.astrid, config={"places": ["Astrid's village"]})
+    await waiting.show(1)
+    queued = await automating.start(case.astrid, subject="Astrid's sister")
+    await case.world.tables.execute("DELETE FROM automation_worker")
+    running = (completed, failed, waiting, queued)
+    case.jobs += [each.gid for each in running]
+    booking = await case.world.tables.fetchval(
+        "SELECT booking_id FROM automation_job WHERE id = $1", completed.id
+    )
+    case.secrets |= {f"job {number}": each.gid for number, each in enumerate(running)}
+    case.secrets |= {f"job {number}, raw": str(each.id) for number, each in enumerate(running)}
+    case.secrets |= {
+        "the code": animated(1),
+        "the code's picture": b64encode(PNG).decode(),
+        "the code's link": "bankid:///?x=1",
+        "the portal's number": "NUMBER-4711",
+        "for whom a job is": "Astrid's neighbour",
+        "a job's reference": "order 1138",
+        "another job's reference": "order 1139",
+        "a job's config": "Astrid's village",
+        "what was kept of a job": str(kept.id),
+        "a job's booking": encode("Booking", booking),
+    }
 
 
 async def _customer(case: Case, viewer: Viewer, row: str, name: str, email: str, phone: str) -> None:
@@ -260,7 +323,7 @@ async def _customer(case: Case, viewer: Viewer, row: str, name: str, email: str,
 async def attempts(case: Case) -> dict[str, list[Json]]:
     """What to try on each root field; a list of variables, ids and tokens of others among them."""
     events, wrong = await case.events(), "not-a-token"
-    everything_ = [*case.reservations, *case.bookings, *case.users, *events, case.api_key]
+    everything_ = [*case.reservations, *case.bookings, *case.users, *case.jobs, *events, case.api_key]
     of_reservation = [
         {"id": id_, "token": token}
         for id_ in (*case.reservations, *case.bookings, "", "x", "'; DROP TABLE reservation; --", "\0")
@@ -289,10 +352,20 @@ async def attempts(case: Case) -> dict[str, list[Json]]:
             for each in (*reference, "", "x", "\0")
             for tried in (email, "", "%", "\0", "' OR 1=1 --")
         ],
-        "bookings": [page, page | {"filter": whose}, page | {"filter": {"status": ["CONFIRMED", "CANCELLED"]}}],
+        "bookings": [
+            page, page | {"filter": whose}, page | {"filter": {"organizationId": case.portal}},
+            page | {"filter": {"status": ["CONFIRMED", "CANCELLED"]}},
+        ],
+        "portals": [{}],
+        "automationJob": [{"id": id_} for id_ in (*case.jobs, *case.bookings, "", "x", "\0")],
+        "automationJobs": [page, page | {"organizationId": case.portal}, page | {"status": ["QR_WAITING"]}],
+        "startAutomationJob": [{"input": {"portalKey": "demo", "config": {}, "reference": "order 1138"}}],
+        "stopAutomationJob": [{"input": {"id": id_}} for id_ in (*case.jobs, *case.bookings, "", "x")],
+        "switchPortal": [{"input": {"portalKey": "demo", "enabled": False}}],
         "events": [
             page,
             page | {"filter": whose},
+            page | {"filter": {"organizationId": case.portal}},
             *(page | {"filter": {"subjectId": id_}} for id_ in (*everything_, case.schedule)),
         ],
         "apiKeys": [page | whose],
@@ -330,7 +403,7 @@ async def attempts(case: Case) -> dict[str, list[Json]]:
 
 
 READS = {name for kind, name in root_fields() if kind == "query"}
-OPEN = {"organizations", "offerings", "resources", "schedules", "schedule", "server"}
+OPEN = {"organizations", "offerings", "resources", "schedules", "schedule", "server", "portals"}
 """Queries that everybody may ask; they lead to nobody."""
 
 
@@ -371,7 +444,7 @@ async def _private_events(case: Case) -> list[str]:
     """The events of others' reservations and bookings, and of the schedule that the strangers have no part in."""
     rows = await case.world.tables.fetch(
         "SELECT id, xid::text::bigint AS xid FROM event WHERE stream_id = ANY ($1::uuid[])",
-        [decode(id_)[1] for id_ in (case.schedule, *case.reservations, *case.bookings)],
+        [decode(id_)[1] for id_ in (case.schedule, *case.reservations, *case.bookings, *case.jobs)],
     )
     return [_event(row["xid"], row["id"]) for row in rows]
 
@@ -388,6 +461,9 @@ async def _tables(world: World) -> dict[str, list[str]]:
         "event",
         "membership",
         "api_key",
+        "automation_job",
+        "artifact",
+        "portal",
     )
     return {
         name: [row[0] for row in await world.tables.fetch(f"SELECT t::text FROM {name} t ORDER BY 1")]
@@ -403,13 +479,14 @@ async def test_others_ids_are_refused_as_if_there_were_nothing(case: Case) -> No
         "book",
         "cancelBooking",
         "forceReleaseReservation",
+        "stopAutomationJob",
     ):
         for stranger in case.strangers.values():
             for variables in table[name]:
                 result = (await case.run("mutation", name, stranger, variables))["data"][name]
                 assert result["__typename"] == "NotFound", f"{name}({variables}): {result}"
     guest = case.strangers["guest"]
-    for name in ("reservations", "bookings", "events"):
+    for name in ("reservations", "bookings", "events", "automationJobs"):
         for variables in table[name]:
             errors = (await case.run("query", name, guest, variables))["errors"]
             assert errors[0]["extensions"]["code"] == "UNAUTHENTICATED"
@@ -418,6 +495,7 @@ async def test_others_ids_are_refused_as_if_there_were_nothing(case: Case) -> No
             ("reservations", {"organizationId": case.organization}),
             ("bookings", {"filter": {"organizationId": case.organization}}),
             ("events", {"filter": {"organizationId": case.organization}}),
+            ("automationJobs", {"organizationId": case.portal}),
         ):
             errors = (await case.run("query", name, case.strangers[who], {"first": 1} | variables))["errors"]
             assert errors[0]["extensions"]["code"] == "FORBIDDEN", who
@@ -457,11 +535,22 @@ async def test_who_may_see_it_sees_every_field(case: Case) -> None:
     for name in "name", "address", "phone":
         assert case.secrets[f"Astrid's {name}"] in shown["owner"]
         assert case.secrets[f"Astrid's {name}"] not in shown["staff"]
+    _see_a_job_and_the_owner_its_code(case, shown)
     for who in shown:
         assert case.secrets["the guest's token"] not in shown[who]  # it is given once, to who reserved
-    never = {"Booking_externalReference", "Booking_cancelledAt", "Reservation_token", "ApiKey_revokedAt"}
+    never = {"Booking_cancelledAt", "Reservation_token", "ApiKey_revokedAt"}
     every = {f"{name}_{inner}" for name in PERSONAL for inner in _object(name).fields}
     assert every - seen <= never, "fields that no positive control reached"
+
+
+def _see_a_job_and_the_owner_its_code(case: Case, shown: Mapping[str, str]) -> None:
+    for what in "the code", "the code's picture", "the code's link":
+        assert case.secrets[what] in shown["owner"]
+        assert case.secrets[what] not in shown["staff"] + shown["admin"] + shown["guest"]
+    for what in "job 1", "a job's config", "for whom a job is", "what was kept of a job":
+        for who in "owner", "staff", "admin":
+            assert case.secrets[what] in shown[who]
+        assert case.secrets[what] not in shown["guest"]
 
 
 def _object(name: str) -> GraphQLObjectType:
@@ -579,6 +668,9 @@ STREAMS: Mapping[str, Sequence[str]] = {
     "seatChanges": ("target",),
     "reservation": ("id",),
     "bookings": (),
+    "automationJob": ("id",),
+    "qrCodes": ("jobId",),
+    "automationScreen": ("jobId", "perSecond"),
     "events": (),
 }
 
@@ -593,6 +685,11 @@ async def test_a_stream_of_others_does_not_begin(case: Case) -> None:
     for who, stranger in case.strangers.items():
         for id_ in case.reservations:
             assert await _refusal(case, "reservation", stranger, {"id": id_, "token": "x"}) == "NOT_FOUND"
+        for id_ in case.jobs:
+            assert await _refusal(case, "automationJob", stranger, {"id": id_}) == "NOT_FOUND"
+            assert await _refusal(case, "qrCodes", stranger, {"jobId": id_}) == "NOT_FOUND"
+            watched = {"jobId": id_, "perSecond": 1}
+            assert await _refusal(case, "automationScreen", stranger, watched) == "NOT_FOUND"
         if who == "guest":
             for name in "bookings", "events":
                 assert await _refusal(case, name, stranger, {}) == "UNAUTHENTICATED"
