@@ -161,7 +161,11 @@ async def _kill(doomed: Doomed, way: Callable[[Doomed], None], tally: Tally) -> 
     began = monotonic()
     if way in FATAL:
         await doomed.process.wait()
-    while monotonic() - began < PATIENCE and (any(map(alive, before)) or any(path.exists() for path in own)):
+
+    def left() -> bool:
+        return any(map(alive, before)) or any(path.exists() for path in own)
+
+    while left() and monotonic() - began < PATIENCE:  # noqa: ASYNC110  # nobody tells of others' processes
         await asyncio.sleep(0.02)
     tally.kills[name] += 1
     tally.slowest = max(tally.slowest, monotonic() - began)
