@@ -33,6 +33,9 @@ from domain.portals import CapturedCode
 logger = logging.getLogger(__name__)
 
 CHANNEL: Final = "holdfast-live"
+QUICK: Final = {"socket_timeout": 0.4, "socket_connect_timeout": 0.4}
+"""Seconds: a code that comes later is of no use."""
+
 FRAMES_KEPT: Final = 3 * 24 * 3600
 """Seconds that a job's last frame number is kept: longer than any job lives."""
 
@@ -61,8 +64,8 @@ class RedisLive(MemoryLive):
         super().__init__()
         self._seal = Seal(secret)
         self._process = secrets.token_hex(8)
-        # One attempt more, for a connection that ended unnoticed: who shows a code cannot be kept waiting for others.
-        self._redis = Redis.from_url(url, **OPTIONS, retry=Retry(NoBackoff(), 1))
+        # One attempt more, for a connection that ended unnoticed: the next code is due in a second.
+        self._redis = Redis.from_url(url, **{**OPTIONS, **QUICK}, retry=Retry(NoBackoff(), 1))
         self._store = self._redis.register_script(_SHOW)
         self._broker = make_broker(url, channel=CHANNEL)
         self._tasks: list[asyncio.Task[None]] = []
