@@ -68,22 +68,9 @@ class Poster:
         try:
             checked_url(url, http=self._http)
             status, retry_after = await self._posted(url, message)
-        except ForbiddenAddress:
-            error = "forbidden_address"
-        except InvalidInput:
-            error = "forbidden_url"
-        except TimeoutError:
-            error = "timed_out"
-        except aiohttp.ClientConnectorDNSError:
-            error = "unknown_host"
-        except (aiohttp.ClientSSLError, aiohttp.ClientConnectorCertificateError):
-            error = "tls_failed"
-        except aiohttp.ClientConnectorError as failure:
-            error = "forbidden_address" if isinstance(failure.os_error, ForbiddenAddress) else "not_connected"
-        except (aiohttp.ClientError, OSError, ValueError):
-            error = "broken_answer"
-        took = timedelta(seconds=perf_counter() - start)
-        return Attempt(at, took, status, error, retry_after)
+        except (InvalidInput, aiohttp.ClientError, OSError, ValueError) as failure:
+            error = _class_of(failure)
+        return Attempt(at, timedelta(seconds=perf_counter() - start), status, error, retry_after)
 
     async def close(self) -> None:
         """End all connections."""
@@ -134,6 +121,25 @@ def new_poster(reachable: Reachable, *, http: bool, resolver: AbstractResolver |
         max_headers=MOST_HEADERS,
     )
     return Poster(session, http=http)
+
+
+def _class_of(failure: Exception) -> str:
+    """A word for what went wrong, without any of what was sent or came back."""
+    cause = failure.os_error if isinstance(failure, aiohttp.ClientConnectorError) else failure
+    if isinstance(cause, ForbiddenAddress):
+        return "forbidden_address"
+    match failure:
+        case InvalidInput():
+            return "forbidden_url"
+        case TimeoutError():
+            return "timed_out"
+        case aiohttp.ClientConnectorDNSError():
+            return "unknown_host"
+        case aiohttp.ClientSSLError():
+            return "tls_failed"
+        case aiohttp.ClientConnectorError():
+            return "not_connected"
+    return "broken_answer"
 
 
 def _retry_after(value: str | None) -> timedelta | None:
