@@ -128,7 +128,7 @@ class TrafikverketVisit:
 
     async def choose_places(self, config: Mapping[str, Any]) -> None:
         """Choose the places in their dialog, and read them back."""
-        self._places = config["places"]
+        self._places, self._searched = config["places"], False
         opens = self._page.locator("#select-location-search")
         await self._click(opens, "choosing places")
         sought, found = (
@@ -153,7 +153,7 @@ class TrafikverketVisit:
         self._searched = True
         none = self._page.get_by_text(re.compile("hittar inga lediga tider", re.IGNORECASE))
         if await self._first(none=none, times=self._rows.first) == "none":
-            return ()
+            return []
         listed = {slot_in(text, self._places) for text in await self._steps.texts(self._rows)}
         found = [slot for slot in listed if slot is not None]
         if not found:
@@ -196,7 +196,7 @@ class TrafikverketVisit:
         none = self._page.get_by_text(re.compile("inga (bokade prov|bokningar)", re.IGNORECASE))
         lines = self._smallest(self._page.get_by_text(_NUMBER))
         if await self._first(none=none, bookings=lines.first) == "none":
-            return ()
+            return []
         return [_booking(text) for text in await self._steps.texts(lines)]
 
     async def sign_out(self) -> None:
@@ -256,6 +256,8 @@ class TrafikverketVisit:
 
     async def _to_search(self, licence: str) -> None:
         book = self._page.get_by_role("link", name="Boka prov", exact=True).or_(self._button("^boka prov$"))
+        if not await self._steps.visible(book):
+            await self._steps.open(self._url)
         await self._first(book=book)
         await self._click(book.first, "going on to book")
         kind = self._page.get_by_title(licence, exact=True)
