@@ -65,11 +65,17 @@ class Order:
         """Where it stands."""
         if self.ended is not None:
             return self.ended
-        if self.scanned_at is not None:
-            return Hint.EXPIRED if now >= self.scanned_at + self.sign_life else Hint.USER_SIGN
-        if now >= self.began + self.life:
+        if now >= self.ends_at():
             return Hint.EXPIRED
+        if self.scanned_at is not None:
+            return Hint.USER_SIGN
         return Hint.START_FAILED if self.too_old else Hint.OUTSTANDING
+
+    def ends_at(self) -> datetime:
+        """When it expires unless somebody does something."""
+        if self.scanned_at is not None:
+            return self.scanned_at + self.sign_life
+        return self.began + self.life
 
     def second(self, now: datetime) -> int:
         """Whole seconds since it began."""
