@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from automation.addresses import Reachable
-from automation.posting import Poster, new_poster
+from automation.posting import MOST_READ, Poster, new_poster
 from domain.errors import InvalidInput
 from domain.messages import Message
 from domain.webhooks import Attempt, checked_url
@@ -195,8 +195,8 @@ async def posting(*allowed: str, names: Names | None = None) -> AsyncIterator[Po
         await poster.close()
 
 
-async def refused(url: str, *, names: Names | None = None) -> str | None:
-    async with posting(names=names) as poster:
+async def refused(url: str, *allowed: str, names: Names | None = None) -> str | None:
+    async with posting(*allowed, names=names) as poster:
         attempt = await poster(url, MESSAGE)
     assert attempt.status_code is None
     return attempt.error
@@ -221,10 +221,13 @@ async def test_an_address_written_otherwise_leads_nowhere(host: str, receiver: R
 
 
 async def test_a_name_is_judged_by_every_address_that_it_has(receiver: Receiver) -> None:
-    for found in (["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["::ffff:127.0.0.1"], ["169.254.169.254"]):
+    for found in (["127.0.0.1"], ["::ffff:127.0.0.1"], ["169.254.169.254"]):
         url = f"http://hooks.example:{port_of(receiver)}/"
         assert await refused(url, names=Names(found)) == "forbidden_address"
     assert await refused(f"http://localhost:{port_of(receiver)}/") == "forbidden_address"
+    one_is_good = Names(["127.0.0.1", "10.0.0.1"])
+    url = f"http://hooks.example:{port_of(receiver)}/"
+    assert await refused(url, *LOOPBACK, names=one_is_good) == "forbidden_address"
     assert receiver.got == []
 
 
@@ -256,7 +259,8 @@ async def test_no_proxy_of_the_environment_is_asked(
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, receiver.url)
     monkeypatch.setenv("NO_PROXY", "")
-    assert await refused("http://hooks.example/", names=Names(["127.0.0.1"])) == "forbidden_address"
+    inside = Names(["10.0.0.1"])
+    assert await refused("http://hooks.example/", *LOOPBACK, names=inside) == "forbidden_address"
     assert receiver.got == []
 
 
@@ -274,12 +278,20 @@ async def answered(receiver: Receiver, answer: Answer) -> Attempt:
 
 
 async def test_an_endless_answer_costs_no_more_than_its_beginning(receiver: Receiver) -> None:
+    written = 0
+
     async def endless(_: Got) -> web.StreamResponse:
-        return web.Response(body=b"x" * 50_000_000)
+        return web.Response(body=pieces())
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal written
+        while written < 100_000_000:
+            written += MOST_READ
+            yield b"x" * MOST_READ
 
     attempt = await answered(receiver, endless)
     assert attempt.status_code == 200
-    assert attempt.duration < timedelta(seconds=5)
+    assert written < 10_000_000
 
 
 async def test_an_answer_with_too_much_of_a_head_is_broken(receiver: Receiver) -> None:
