@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 
 from automation.job_run import UNKNOWN, Ending, JobRun
+from automation.screen import live_view
 from domain.automation import Automation
 from domain.errors import Unavailable
 from domain.events import LoggedEvent
@@ -126,7 +127,10 @@ class Runner:
     async def _walk(self, run: JobRun, job: Job) -> None:
         expected = run.portal.expected_name(job.config, run.claim.owner_name)
         try:
-            async with _closed_soon(self._visits(job, run.portal)) as visit:
+            async with (
+                _closed_soon(self._visits(job, run.portal)) as visit,
+                live_view(self.live, job.id, visit),
+            ):
                 walk = Walk(visit, run, run.portal, job.config, self.patience)
                 try:
                     await Journey(walk, expected).go()

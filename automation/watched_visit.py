@@ -48,7 +48,7 @@ class WatchedVisit:
             failure = type(error).__name__
             raise
         finally:
-            if len(self.steps) < MOST_STEPS:
+            if name != "picture" and len(self.steps) < MOST_STEPS:
                 self.steps.append(Step(name, began, time(), failure))
 
     async def _told(self, name: str, error: PlaywrightError) -> BrowserCrashed | PortalDown | PortalChanged:
