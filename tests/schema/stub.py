@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
+from domain.viewer import Viewer
 from schema.batches import batched
 from schema.context import Context as RealContext
 from schema.lasting import lasting
@@ -27,6 +28,7 @@ T = TypeVar("T")
 class Context:
     """As much of the real one as batches need; ``asked`` lists how many objects each batch was given."""
 
+    viewer: Viewer = field(default_factory=lambda: Viewer("192.0.2.1", "test"))
     asked: list[tuple[str, int]] = field(default_factory=list)
     _gathered: dict[Hashable, Any] = field(default_factory=dict)
     gather = RealContext.gather
