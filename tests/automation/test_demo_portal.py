@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx2
 import psutil
@@ -178,6 +179,15 @@ def test_what_is_drawn_reads_as_the_code() -> None:
     png = io.BytesIO()
     image.resize((size * 4, size * 4), Image.Resampling.NEAREST).save(png, "PNG")
     assert text_of(png.getvalue()) == "bankid.67df3917-fa0d-44e5-b327-edcc928297f8.0." + "0" * 64
+
+
+def test_the_demo_portal_and_its_adapter_know_nothing_of_each_other() -> None:
+    house = Path(__file__).parents[2]
+    ours = re.compile(r"^(?:from|import) (?:holdfast|domain|db|schema|resolvers|automation\.(?!demo_portal))", re.M)
+    for source in (house / "automation/demo_portal").glob("*.py"):
+        assert not ours.search(source.read_text()), source.name
+    for source in (house / "automation/portals").glob("*.py"):
+        assert "demo_portal." not in source.read_text(), source.name
 
 
 # Times, and other customers
