@@ -24,6 +24,7 @@ STOP = """mutation Stop($id: ID!) {
 }"""
 JOB = "subscription Job($id: ID!) { automationJob(id: $id) { ... on AutomationJobChanged { job { status message } } } }"
 CODES = "subscription Codes($id: ID!) { qrCodes(jobId: $id) { frame text shownAt deliveredAt imageDataUrl } }"
+ANYWHERE = {"places": ["Uppsala", "Gävle", "Stockholm City", "Örebro"]}
 OVER = frozenset({"COMPLETED", "FAILED", "STOPPED", "TIMED_OUT"})
 
 

@@ -143,7 +143,10 @@ def office(run: Run, *, database: str = "jobs") -> Iterator[Office]:
 
 @contextmanager
 def _portal() -> Iterator[Portal]:
-    command = (sys.executable, "-m", "holdfast", "portal", "--port", "0", "--control")
+    """One where a free time is never far: a job is not to wait for its luck."""
+    plenty = ("rivals=0", "new_times=1", "step_seconds=0.05")
+    command = [sys.executable, "-m", "holdfast", "portal", "--port", "0", "--control"]
+    command += [f"--scenario={choice}" for choice in plenty]
     with subprocess.Popen(
         command,
         cwd=HOUSE,

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bench.cluster import cluster
-from bench.customers import Customer, customers
+from bench.customers import ANYWHERE, Customer, customers
 from bench.data import Buyers, fill
 from bench.office import SLOTS, Office, Worker, office
 from bench.rows.jobs import can_start, settled
@@ -70,7 +70,7 @@ async def _one_after_the_other(queue: Iterator[Customer], ends: Counter[str], sc
 
 async def _book(person: Customer, ends: Counter[str], scans: Counter[int]) -> None:
     try:
-        async with person.job() as job:
+        async with person.job(**ANYWHERE) as job:
             await job.until(lambda job: job.codes)
             scans[await job.sign_in()] += 1
             await job.until(lambda job: job.over)

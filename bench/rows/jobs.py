@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from bench.customers import Customer, Watched, customers
+from bench.customers import ANYWHERE, Customer, Watched, customers
 from bench.figures import Figure, Goal, Row, percentile
 from bench.office import SLOTS, Office, Worker, office
 from bench.run import Run, say
@@ -47,7 +47,7 @@ async def _one_by_one(made: Office, row: Row, tiny: bool) -> None:
         await can_start(people[0])
         await settled(worker, 1)
         for number in range(2 if tiny else LOGINS):
-            async with people[number].job() as job:
+            async with people[number].job(**ANYWHERE) as job:
                 await job.until(lambda job: job.codes)
                 first.append(job.codes[0].here - job.started)
                 scans.append(await job.sign_in())
@@ -58,7 +58,10 @@ async def _one_by_one(made: Office, row: Row, tiny: bool) -> None:
             await settled(worker, 1)
         for number in range(1 if tiny else STARTS):
             async with AsyncExitStack() as stack:
-                pair = [await stack.enter_async_context(people[50 + 2 * number + i].job()) for i in (0, 1)]
+                pair = [
+                    await stack.enter_async_context(people[50 + 2 * number + i].job(**ANYWHERE))
+                    for i in (0, 1)
+                ]
                 for job in pair:
                     await job.until(lambda job: job.codes)
                 cold.append(max(job.codes[0].here - job.started for job in pair))
@@ -95,7 +98,7 @@ async def _streams(made: Office, row: Row, tiny: bool) -> None:
         made.hire()
         async with customers(made, count, 200 + count) as people, AsyncExitStack() as stack:
             await can_start(people[0])
-            jobs = [await stack.enter_async_context(person.job()) for person in people]
+            jobs = [await stack.enter_async_context(person.job(**ANYWHERE)) for person in people]
             for job in jobs:
                 await job.until(lambda job: job.codes)
             begin = time.time()
@@ -123,7 +126,10 @@ async def _memory(made: Office, row: Row, tiny: bool) -> None:
             await can_start(people[0])
             await settled(worker, 1)
             alone = worker.pss()
-            jobs = [await stack.enter_async_context(person.job()) for person in people[: 2 if tiny else None]]
+            jobs = [
+                await stack.enter_async_context(person.job(**ANYWHERE))
+                for person in people[: 2 if tiny else None]
+            ]
             for job in jobs:
                 await job.until(lambda job: job.codes)
             each = (worker.pss() - alone) / len(jobs)
@@ -147,7 +153,7 @@ async def _crashes(made: Office, row: Row, tiny: bool) -> None:
     async with customers(made, CRASHES, 400) as people:
         await can_start(people[0])
         for person in people[: 1 if tiny else None]:
-            async with person.job() as job:
+            async with person.job(**ANYWHERE) as job:
                 await job.until(lambda job: job.codes)
                 busy = made.workers[0]
                 made.hire()
