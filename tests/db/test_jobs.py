@@ -314,6 +314,13 @@ async def test_files_kept_of_a_job_are_known_until_they_are_too_old(errands: Err
     assert await owned.artifacts_by_job(anna, [job.id]) == {job.id: []}
 
 
+async def test_of_many_who_write_one_job_each_is_a_step_in_the_order_of_the_log(crews: list[Errands]) -> None:
+    lease = (await crews[0].begun(await crews[0].world.person())).lease
+    steps = (crews[n % 3].step(lease, STATUS.SEARCHING, f"Look {n}.") for n in range(60))
+    written = await asyncio.gather(*steps)
+    assert sorted(job.version for job in written) == [*range(3, 63)]
+
+
 async def test_a_storm_of_workers_and_owners_leaves_each_job_one_story(crews: list[Errands]) -> None:
     chance, tables = random.Random(11), crews[0].world.tables
     owners = [await crews[0].world.person() for _ in range(12)]
