@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
+import json
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -13,8 +15,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import zxingcpp
+from aiohttp import web
 from PIL import Image
-from playwright.async_api import Browser, Error, Page, async_playwright
+from playwright.async_api import Browser, Error, Page, async_playwright, expect
 
 from automation.portals import portals, visit_of
 from automation.program import find_browser
@@ -34,7 +37,7 @@ from domain.portals import (
     Visit,
 )
 from tests.automation.phone import Phone
-from tests.chromium import missing
+from tests.chromium import Complaints, missing
 from tests.demo_portal import DemoPortal, Running, running_portal
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -474,3 +477,84 @@ async def test_a_picture_shows_the_code_to_its_owner_alone(visit: Visit) -> None
 def read(jpeg: bytes) -> str:
     image = Image.open(io.BytesIO(jpeg))
     return "".join(found.text for found in zxingcpp.read_barcodes(image))
+
+
+# The phone's page
+
+
+@asynccontextmanager
+async def holdfast(visit: Visit, origin: str) -> AsyncIterator[str]:
+    """What the phone's page asks of a server: ``qrCodes`` as an event stream, for a page of that origin."""
+    headers = {
+        "access-control-allow-origin": origin,
+        "access-control-allow-headers": "authorization, content-type",
+    }
+
+    async def leave(_: web.Request) -> web.Response:
+        return web.Response(headers=headers)
+
+    async def codes(request: web.Request) -> web.StreamResponse:
+        assert request.headers["authorization"] == "Bearer token"
+        assert (await request.json())["variables"] == {"job": "job-1"}
+        stream = web.StreamResponse(headers={**headers, "content-type": "text/event-stream"})
+        await stream.prepare(request)
+        async with visit.codes() as shown:
+            async for code in shown:
+                image = "data:image/png;base64," + base64.b64encode(code.image).decode()
+                data = {"data": {"qrCodes": {"text": code.text, "imageDataUrl": image}}}
+                await stream.write(f"event: next\ndata: {json.dumps(data)}\n\n".encode())
+        return stream
+
+    app = web.Application()
+    app.router.add_options("/graphql", leave)
+    app.router.add_post("/graphql", codes)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_person_scans_the_codes_of_a_job_on_the_phones_page(
+    visit: Visit, page: Page, demo: DemoPortal
+) -> None:
+    await shown(visit)
+    complaints = Complaints()
+    phone = await page.context.new_page()
+    complaints.listen_to(phone)
+    async with holdfast(visit, demo.url) as url:
+        await phone.goto(f"{demo.url}/phone")
+        await phone.get_by_label("Whose phone").fill("Ada Ahlgren")
+        await phone.get_by_label("Holdfast", exact=True).fill(url)
+        await phone.get_by_label("Access token").fill("token")
+        await phone.get_by_label("Job id").fill("job-1")
+        await phone.get_by_role("button", name="Watch").click()
+        await expect(phone.get_by_role("img", name="The job's code")).to_be_visible()
+        await phone.get_by_role("button", name="Scan now").click()
+        said = phone.get_by_role("status")
+        await expect(said).to_have_text("Scanned. Confirm that it is you.")
+        await phone.get_by_role("button", name="Confirm").click()
+        await expect(said).to_contain_text("Confirmed")
+        assert (await visit.signed_in()).name == "Ada Ahlgren"
+    assert complaints == []
+
+
+async def test_a_code_can_be_pasted_into_the_phones_page(visit: Visit, page: Page, demo: DemoPortal) -> None:
+    code = await shown(visit)
+    phone = await page.context.new_page()
+    await phone.goto(f"{demo.url}/phone")
+    said = phone.get_by_role("status")
+    await phone.get_by_label("Text of the code").fill("bankid.no.0.code")
+    await phone.get_by_role("button", name="Scan", exact=True).click()
+    await expect(said).to_have_text("This is no code of this portal.")
+    await phone.get_by_label("Text of the code").fill(code.autostart_url or "")
+    await phone.get_by_role("button", name="Scan", exact=True).click()
+    await expect(said).to_contain_text("Scanned")
+    await phone.get_by_role("button", name="Cancel").click()
+    await expect(said).to_have_text("Cancelled.")
+    with pytest.raises(LoginRefused):
+        await visit.signed_in()
