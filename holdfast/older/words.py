@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -17,6 +17,21 @@ _OTHERWISE: Mapping[AutomationStatus, str] = {
     AutomationStatus.RECONCILING: "booking",
 }
 """What they have no word for; everything else is the status in small letters."""
+
+
+_FIELDS: Mapping[str, str] = {
+    "reference": "job_id",
+    "subject": "user_id",
+    "webhookUrl": "webhook_url",
+    "licence": "license_type",
+    "places": "locations",
+}
+"""Our names of what they send."""
+
+
+def field_of(path: Sequence[str]) -> str:
+    """What they call the place in a request that a refusal names."""
+    return ".".join(_FIELDS.get(part, part) for part in path)
 
 
 def name_of(job: Job) -> str:
