@@ -54,9 +54,9 @@ class Workplace:
         async def visits() -> AsyncIterator[Visits]:
             yield self.visits
 
-        settings = {"slots": 16, "grace": 1.0, "patience": BRIEF, "lease": timedelta(seconds=6), **more}
+        settings = {"slots": 16, "grace": 1.0, "patience": BRIEF, "lease": timedelta(seconds=4.5), **more}
         runner = Runner(self.automation, self.live, visits, b"a key of tests", **settings)
-        self.world.app.feed.tap(Stream.AUTOMATION, runner.heard)
+        self.world.app.feed.tap(Stream.AUTOMATION, runner.heard)  # for as long as the world lasts
         return runner
 
     @asynccontextmanager
@@ -84,7 +84,11 @@ class Workplace:
         """Wait until a job has one of these statuses."""
 
         async def is_there() -> bool:
-            return (await self.job(job)).status in statuses
+            # Without the lock that a worker would find taken.
+            status = await self.world.tables.fetchval(
+                "SELECT status FROM automation_job WHERE id = $1", job.id
+            )
+            return status in statuses
 
         await eventually(is_there, seconds)
         return await self.job(job)
