@@ -155,7 +155,7 @@ SELECT {JOB_COLUMNS} FROM kept j
 _FORGET_ARTIFACTS = """
 DELETE FROM artifact WHERE id IN (
   SELECT id FROM artifact WHERE taken_at < now() - $1::interval ORDER BY taken_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-RETURNING *
+RETURNING true
 """
 _GIVE_BACK = f"""
 UPDATE automation_job j SET status = 'QUEUED', message = $3, lease_until = NULL, version = j.version + 1,
@@ -288,11 +288,9 @@ class Jobs(PortalStates):
         row = await self._connection.fetchrow(_KEEP, lease.job_id, lease.token, *map(list, columns))
         return job_rows.job(_held(row))
 
-    async def forget_artifacts(self, keep: timedelta, limit: int) -> Sequence[Artifact]:
+    async def forget_artifacts(self, keep: timedelta, limit: int) -> int:
         """Drop what is old."""
-        return [
-            job_rows.artifact(row) for row in await self._connection.fetch(_FORGET_ARTIFACTS, keep, limit)
-        ]
+        return len(await self._connection.fetch(_FORGET_ARTIFACTS, keep, limit))
 
     async def give_back(self, leases: Sequence[Lease]) -> Sequence[Job]:
         """Put jobs back into the queue."""

@@ -289,8 +289,8 @@ class JobStore(Protocol):
     async def keep(self, lease: Lease, artifacts: Sequence[Artifact]) -> Job:
         """Note files that were kept. Raises LeaseLost."""
 
-    async def forget_artifacts(self, keep: timedelta, limit: int) -> Sequence[Artifact]:
-        """Drop up to ``limit`` of those older than ``keep``; their files are the caller's to delete."""
+    async def forget_artifacts(self, keep: timedelta, limit: int) -> int:
+        """Drop up to ``limit`` of those older than ``keep``, but not their files; how many were dropped."""
 
     async def give_back(self, leases: Sequence[Lease]) -> Sequence[Job]:
         """End leases of runs that were broken off on purpose (a worker's shutdown): QUEUED again, first in line."""

@@ -128,7 +128,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         worker = Worker(
             database.begin,
             Expiry(database.begin),
-            Housekeeping(database.begin, keep),
+            Housekeeping(database.begin, keep, timedelta(hours=settings.artifact_hours)),
             automation,
             runner,
             Courier(database.begin, feed, messages, post),

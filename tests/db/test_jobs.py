@@ -16,6 +16,7 @@ import pytest
 from db import jobs
 from domain.automation import job_event
 from domain.errors import PolicyViolation
+from domain.housekeeping import Housekeeping
 from domain.ids import new_id
 from domain.jobs import (
     Artifact,
@@ -307,10 +308,9 @@ async def test_files_kept_of_a_job_are_known_until_they_are_too_old(errands: Err
     owned = errands.world.app.services.owned
     assert await owned.artifacts_by_job(anna, [job.id]) == {job.id: kept}
     assert await owned.artifacts_by_job(await errands.world.person(), [job.id]) == {job.id: []}
-    async with errands.world.app.database.begin(None) as tx:
-        assert await tx.jobs.forget_artifacts(timedelta(days=1), 10) == []
-        gone = await tx.jobs.forget_artifacts(timedelta(seconds=-60), 10)
-    assert {each.id for each in gone} == {each.id for each in kept}
+    begin = errands.world.app.database.begin
+    assert await Housekeeping(begin).sweep() == 0
+    assert await Housekeeping(begin, artifacts=timedelta(seconds=-60)).sweep() == 2
     assert await owned.artifacts_by_job(anna, [job.id]) == {job.id: []}
 
 
