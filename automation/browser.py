@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from playwright.async_api import Browser, CDPSession, Playwright, async_playwright
@@ -23,8 +24,7 @@ ARGUMENTS = (
     # Names are looked up, and addresses judged, by who stands between a page and the network (automation/reach.py).
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
     "--proxy-server=socks5://127.0.0.1:9",
-    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
-    "--force-webrtc-ip-handling-policy",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--disable-quic",
     "--disable-domain-reliability",
     "--no-pings",
@@ -36,6 +36,7 @@ CLOSE = 0.5
 """Seconds that a browser has to end itself."""
 GONE = 0.3
 
+Answer = TypeVar("Answer")
 log = structlog.get_logger("holdfast.browser")
 
 
@@ -65,7 +66,7 @@ class Chromium:
     async def answers(self, within: float) -> bool:
         """Whether it, and the driver before it, answers within so many seconds."""
         try:
-            await asyncio.wait_for(self.cdp.send("Browser.getVersion"), within)
+            await in_time(self.cdp.send("Browser.getVersion"), within)
         except (PlaywrightError, TimeoutError):
             return False
         return True
@@ -75,7 +76,7 @@ class Chromium:
         self.closing = True
         tree = self.tree()
         with contextlib.suppress(PlaywrightError, TimeoutError):
-            await asyncio.wait_for(self.browser.close(), CLOSE)
+            await in_time(self.browser.close(), CLOSE)
         await _gone(tree, GONE)
 
     def kill(self) -> None:
@@ -97,24 +98,16 @@ class Driver:
     async def launch(self) -> Chromium:
         """Start a browser. Raises BrowserCrashed."""
         try:
-            async with asyncio.timeout(LAUNCH):
-                browser = await self._started()
-                cdp = await browser.new_browser_cdp_session()
-                told = await cdp.send("SystemInfo.getProcessInfo")
+            return await in_time(self._launched(), LAUNCH)
         except (PlaywrightError, TimeoutError) as error:
             log.warning("browser.not_started", error=type(error).__name__)
             raise BrowserCrashed("The browser does not start.") from None
-        root = process(next(one["id"] for one in told["processInfo"] if one["type"] == "browser"))
-        if root is not None:
-            note(self.folder, root)
-        return Chromium(browser, cdp, root)
 
     async def answers(self, within: float) -> bool:
         """Whether the driver itself answers within so many seconds."""
         try:
-            async with asyncio.timeout(within):
-                asked = await self.playwright.request.new_context()
-                await asked.dispose()
+            asked = await in_time(self.playwright.request.new_context(), within)
+            await in_time(asked.dispose(), within)
         except (PlaywrightError, TimeoutError):
             return False
         return True
@@ -127,7 +120,7 @@ class Driver:
     async def stop(self) -> None:
         """End it, and all browsers it started, within a second, and remove what they left in its folder."""
         with contextlib.suppress(PlaywrightError, TimeoutError):
-            await asyncio.wait_for(self.playwright.stop(), CLOSE)
+            await in_time(self.playwright.stop(), CLOSE)
         await asyncio.to_thread(reap, self.folder)
 
     def kill(self) -> None:
@@ -136,16 +129,22 @@ class Driver:
         for one in family(self.folder):
             kill(one)
 
-    async def _started(self) -> Browser:
-        return await self.playwright.chromium.launch(
+    async def _launched(self) -> Chromium:
+        browser = await self.playwright.chromium.launch(
             executable_path=self.program,
             args=ARGUMENTS,
             chromium_sandbox=os.geteuid() != 0,  # Chromium's sandbox refuses to run as root
             handle_sigint=False,
             handle_sigterm=False,
             handle_sighup=False,
-            timeout=LAUNCH * 900,
+            timeout=LAUNCH * 900,  # a little less, so that Playwright ends what it started
         )
+        cdp = await browser.new_browser_cdp_session()
+        told = await cdp.send("SystemInfo.getProcessInfo")
+        root = process(next(one["id"] for one in told["processInfo"] if one["type"] == "browser"))
+        if root is not None:
+            note(self.folder, root)
+        return Chromium(browser, cdp, root)
 
 
 async def start_driver(program: Path, folder: Path) -> Driver:
@@ -154,6 +153,19 @@ async def start_driver(program: Path, folder: Path) -> Driver:
     with _temporary_files_in(folder):
         playwright = await async_playwright().start()
     return Driver(playwright, program, folder, _driver_in(folder))
+
+
+async def in_time(call: Awaitable[Answer], seconds: float) -> Answer:
+    """What Playwright answers. Raises TimeoutError if it does not in time, and what Playwright raises.
+
+    The call itself is not cancelled: Playwright would tell the event loop of an error that nobody asks for.
+    """
+    asked = asyncio.ensure_future(call)
+    asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+    done, _ = await asyncio.wait({asked}, timeout=seconds)
+    if not done:
+        raise TimeoutError
+    return asked.result()
 
 
 def _driver_in(folder: Path) -> Process | None:

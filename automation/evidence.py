@@ -18,6 +18,7 @@ from uuid import uuid4
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page
 
+from automation.browser import in_time
 from automation.trace import Step, veiled_trace
 from domain.jobs import ArtifactKind
 

@@ -16,7 +16,7 @@ from playwright.async_api import BrowserContext, Page, ViewportSize
 from playwright.async_api import Error as PlaywrightError
 
 from automation.artifacts import Artifacts
-from automation.browser import CLOSE, Chromium
+from automation.browser import CLOSE, Chromium, in_time
 from automation.engine import Engine
 from automation.evidence import evidence
 from automation.pool import Pool, open_pool
@@ -77,7 +77,7 @@ class BrowserVisits:
             finally:
                 if not chromium.gone and self.pool.shared:
                     with contextlib.suppress(PlaywrightError, TimeoutError):
-                        await asyncio.wait_for(context.close(), CLOSE)
+                        await in_time(context.close(), CLOSE)
 
 
 @asynccontextmanager

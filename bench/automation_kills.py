@@ -104,8 +104,9 @@ def hang_driver(doomed: Doomed) -> None:
     doomed.driver().suspend()
 
 
-def kill_browser(doomed: Doomed) -> None:
-    random.choice(doomed.browsers()).kill()
+def kill_browsers(doomed: Doomed) -> None:
+    for one in doomed.browsers():
+        one.kill()
 
 
 FATAL: Sequence[Callable[[Doomed], None]] = (
@@ -117,7 +118,7 @@ FATAL: Sequence[Callable[[Doomed], None]] = (
 )
 """After these nothing may be left."""
 
-SURVIVED: Sequence[Callable[[Doomed], None]] = (kill_driver, hang_driver, kill_browser)
+SURVIVED: Sequence[Callable[[Doomed], None]] = (kill_driver, hang_driver, kill_browsers)
 """After these the worker goes on, and of what was killed nothing may be left."""
 
 
@@ -174,9 +175,10 @@ async def _kill(doomed: Doomed, way: Callable[[Doomed], None], tally: Tally) -> 
 
 
 def _doomed_by(way: Callable[[Doomed], None], doomed: Doomed) -> list[psutil.Process]:
-    """What is to end although the worker lives: nothing of one browser can be told before, all of a driver's can."""
+    """What is to end although the worker lives."""
     driver = doomed.driver()
-    return [] if way is kill_browser else [driver, *driver.children(recursive=True)]
+    below = driver.children(recursive=True)
+    return below if way is kill_browsers else [driver, *below]
 
 
 def alive(one: psutil.Process) -> bool:

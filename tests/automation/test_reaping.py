@@ -16,7 +16,7 @@ import pytest
 
 from automation.processes import kill, process
 from automation.reaping import open_folder
-from bench.automation_kills import FATAL, SURVIVED, Doomed, alive
+from bench.automation_kills import FATAL, SURVIVED, Doomed, alive, kill_browsers
 from tests.automation.visiting import program
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
@@ -64,8 +64,8 @@ async def test_a_worker_outlives_its_driver_and_its_browsers_and_clears_them_awa
         browsers = driver.children()
         way(doomed)
         await doomed.ready()
-        if way.__name__ != "kill_browser":
-            await until(lambda: not any(map(alive, [driver, *browsers])))  # noqa: B023
+        killed = browsers if way is kill_browsers else [driver, *browsers]
+        await until(lambda killed=killed: not any(map(alive, killed)))  # type: ignore[misc]
     [folder] = folders(doomed)
     await until(lambda: len([path for path in folder.iterdir() if path.is_dir()]) == 1)
 
