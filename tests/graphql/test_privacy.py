@@ -29,13 +29,14 @@ from graphql import (
 from domain.access import Role
 from domain.api_keys import KeyWish
 from domain.catalogue import Organization
+from domain.endpoints import EndpointWish
 from domain.ids import new_id
 from domain.jobs import Artifact, ArtifactKind, AutomationFailure
 from domain.scopes import Scope
 from domain.viewer import Viewer
 from schema.documents import DocumentLimits
 from schema.executor import Executor
-from schema.ids import decode, encode
+from schema.ids import decode, encode, encode_cursor
 from schema.root import schema
 from tests.graphql.automating import PNG, PORTAL_URL, Automating, animated
 from tests.world import World, new_world
@@ -45,8 +46,8 @@ pytestmark = pytest.mark.feature("S0.6", "S3.45")
 Json = dict[str, Any]
 core = schema._schema
 PERSONAL = (
-    "Reservation", "Booking", "Contact", "User", "Membership", "Event", "ApiKey",
-    "AutomationJob", "AutomationStep", "AutomationOutcome", "Artifact", "QrCode",
+    "Reservation", "Booking", "Contact", "User", "Membership", "Event", "ApiKey", "WebhookEndpoint",
+    "AutomationJob", "AutomationStep", "AutomationOutcome", "Artifact", "QrCode", "Delivery", "DeliveryAttempt",
 )  # fmt: skip
 MUCH = 1_000_000
 LIMITS = DocumentLimits(
@@ -125,6 +126,8 @@ class Case:
     admin: Viewer
     provider: Viewer
     api_key: str
+    endpoint: str
+    delivery: str
     strangers: dict[str, Viewer]
     reservations: list[str] = field(default_factory=list)
     bookings: list[str] = field(default_factory=list)
@@ -211,6 +214,8 @@ async def case(world: World) -> Case:
         admin=admin,
         provider=provider,
         api_key=await _api_key(world, staff, organization),
+        endpoint=(endpoint := await _endpoint(world, staff, organization)),
+        delivery=await _delivery(world, endpoint),
         strangers={
             "guest": world.guest("198.51.100.7"),
             "another account": await world.person("bertil"),
@@ -235,6 +240,7 @@ async def case(world: World) -> Case:
     prefix = await world.tables.fetchval(
         "UPDATE api_key SET expires_at = now() + interval '1 day', last_used_at = now() RETURNING prefix"
     )
+    case.secrets |= {"the endpoint": case.endpoint, "its URL": "hooks.secret.example", "a delivery": case.delivery}
     case.secrets |= {"the key": case.api_key, "the key's prefix": prefix, "the key's name": "A till of ours"}
     await _jobs(case)
     case.secrets |= {
@@ -295,6 +301,26 @@ async def _jobs(case: Case) -> None:
     }
 
 
+async def _endpoint(world: World, staff: Viewer, organization: Organization) -> str:
+    wish = EndpointWish(organization.id, "https://hooks.secret.example/ours", ["*"])
+    saved = await world.app.services.endpoints.create(staff, wish)
+    await world.tables.execute("UPDATE webhook_endpoint SET failing_since = now()")
+    return encode("WebhookEndpoint", saved.id)
+
+
+async def _delivery(world: World, endpoint: str) -> str:
+    """The delivery of some event of the organization, tried twice."""
+    tried = [{"at": "2026-11-01T12:00:00+00:00", "ms": 1, "status": 500, "error": "broken"}] * 2
+    number = await world.tables.fetchval(
+        "INSERT INTO webhook_delivery (endpoint_id, stream_id, version, status, due_at, attempts)"
+        " SELECT $1, stream_id, version, 'RETRYING', now() + interval '1 h', $2"
+        " FROM event WHERE organization_id IS NOT NULL LIMIT 1 RETURNING id",
+        decode(endpoint)[1],
+        tried,
+    )
+    return encode("Delivery", UUID(int=number))
+
+
 async def _customer(case: Case, viewer: Viewer, row: str, name: str, email: str, phone: str) -> None:
     contact = {"name": name, "email": email, "phone": phone}
     held = await hold(case.world, viewer, case.schedule, f"{row}1", contact)
@@ -323,7 +349,8 @@ async def _customer(case: Case, viewer: Viewer, row: str, name: str, email: str,
 async def attempts(case: Case) -> dict[str, list[Json]]:
     """What to try on each root field; a list of variables, ids and tokens of others among them."""
     events, wrong = await case.events(), "not-a-token"
-    everything_ = [*case.reservations, *case.bookings, *case.users, *case.jobs, *events, case.api_key]
+    own = (*case.reservations, *case.bookings, *case.users, *case.jobs)
+    everything_ = [*own, *events, case.api_key, case.endpoint, case.delivery]
     of_reservation = [
         {"id": id_, "token": token}
         for id_ in (*case.reservations, *case.bookings, "", "x", "'; DROP TABLE reservation; --", "\0")
@@ -371,6 +398,14 @@ async def attempts(case: Case) -> dict[str, list[Json]]:
         "apiKeys": [page | whose],
         "createApiKey": [{"input": whose | {"name": "x", "scopes": ["BOOKINGS_READ"]}}],
         "revokeApiKey": [{"input": {"id": case.api_key}}],
+        "webhookEndpoints": [{}],
+        "createWebhookEndpoint": [{"input": whose | {"url": "https://hooks.example/", "types": ["*"]}}],
+        "updateWebhookEndpoint": [{"input": {"id": case.endpoint, "url": "https://hooks.example/"}}],
+        "deleteWebhookEndpoint": [{"input": {"id": case.endpoint}}],
+        "rotateWebhookSecret": [{"input": {"id": case.endpoint}}],
+        "testWebhookEndpoint": [{"input": {"id": case.endpoint}}],
+        "retryDelivery": [{"input": {"id": case.delivery}}],
+        "replayEvents": [{"input": {"endpointId": case.endpoint, "after": encode_cursor(["log", "x", 0, 0])}}],
         "register": [{"input": {"email": case.secrets["Astrid's address"].upper(), "password": "short"}}],
         "login": [{"input": {"email": case.secrets["Astrid's address"], "password": "a wrong password"}}],
         "refreshSession": [{"input": {"refreshToken": token}} for token in (wrong, "", *case.tokens.values())],
@@ -461,6 +496,8 @@ async def _tables(world: World) -> dict[str, list[str]]:
         "event",
         "membership",
         "api_key",
+        "webhook_endpoint",
+        "webhook_delivery",
         "automation_job",
         "artifact",
         "portal",
@@ -538,7 +575,7 @@ async def test_who_may_see_it_sees_every_field(case: Case) -> None:
     _see_a_job_and_the_owner_its_code(case, shown)
     for who in shown:
         assert case.secrets["the guest's token"] not in shown[who]  # it is given once, to who reserved
-    never = {"Booking_cancelledAt", "Reservation_token", "ApiKey_revokedAt"}
+    never = {"Booking_cancelledAt", "Reservation_token", "ApiKey_revokedAt", "WebhookEndpoint_jobId"}
     every = {f"{name}_{inner}" for name in PERSONAL for inner in _object(name).fields}
     assert every - seen <= never, "fields that no positive control reached"
 
