@@ -234,6 +234,7 @@ async def test_a_page_is_shown_neither_too_often_nor_hardly_ever(automating: Aut
 
 async def test_staff_who_lose_their_role_see_no_further_picture(automating: Automating) -> None:
     job, staff = await automating.waiting(), await automating.staff()
+    await automating.settled()  # the job's own steps are not what tells that something has changed
     async with automating.world.watching(SCREEN, staff, id=job.gid) as watch:
         coming = asyncio.ensure_future(watch.next())
         await automating.watched(job, by_staff=True, by_owner=False)
