@@ -48,6 +48,8 @@ _ENDPOINT = """w.id, w.url, w.types, w.status, w.organization_id, w.account_id, 
 w.generation, w.rotated_at, w.version"""
 _EVENT = ", ".join(f"e.{column}" for column in re.split(r",\s+", EVENT_COLUMNS))
 
+_JOB = "j.id AS job, j.reference, j.subject, j.account_id AS job_account, j.config, j.outcome"
+
 _ADD = """
 INSERT INTO webhook_endpoint (id, organization_id, account_id, job_id, url, types, older)
 VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING created_at
@@ -218,7 +220,7 @@ parked AS (
   UPDATE webhook_delivery d SET due_at = NULL FROM judged WHERE d.id = judged.id AND judged.waits
 )
 SELECT d.id AS number, d.endpoint_id, d.tries, {_EVENT},
-  j.id AS job, j.reference, j.subject, j.account_id AS job_account, j.config, j.outcome
+  {_JOB}
 FROM judged d JOIN event e ON e.stream_id = d.stream_id AND e.version = d.version
 LEFT JOIN automation_job j ON d.older AND j.id = d.stream_id
 WHERE NOT d.waits ORDER BY e.xid, e.id
@@ -275,7 +277,7 @@ freed AS (
 SELECT count(*) FROM gone
 """
 _CODE_ENDPOINTS = f"""
-SELECT {_ENDPOINT} FROM webhook_endpoint w JOIN automation_job j ON j.id = $1
+SELECT {_ENDPOINT}, {_JOB} FROM webhook_endpoint w JOIN automation_job j ON j.id = $1
 WHERE w.status = 'ACTIVE' AND w.types @> ARRAY['{QR_CODE}'] AND w.account_id = j.account_id
   AND (w.job_id IS NULL OR w.job_id = j.id)
 """
@@ -449,9 +451,10 @@ class Webhooks:
         """Drop deliveries that are older than ``keep``, up to ``limit``; how many were dropped."""
         return int(await self._connection.fetchval(_FORGET, keep, limit))
 
-    async def code_endpoints(self, job_id: UUID) -> Sequence[Endpoint]:
-        """Active endpoints that asked for the login codes of a job."""
-        return [_endpoint(row) for row in await self._connection.fetch(_CODE_ENDPOINTS, job_id)]
+    async def code_endpoints(self, job_id: UUID) -> Sequence[tuple[Endpoint, OlderJob]]:
+        """Active endpoints of its owner that asked for the login codes of a job, and what they are told of it."""
+        rows = await self._connection.fetch(_CODE_ENDPOINTS, job_id)
+        return [(_endpoint(row), _older_job(row)) for row in rows]
 
     async def _unhurried(self) -> None:
         """Commit without waiting for the disk: what a crash undoes is done, and sent, once more."""

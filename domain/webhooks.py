@@ -298,5 +298,5 @@ class WebhookStore(Protocol):
     async def forget(self, keep: timedelta, limit: int) -> int:
         """Drop deliveries that are older than ``keep``, up to ``limit``; how many were dropped."""
 
-    async def code_endpoints(self, job_id: UUID) -> Sequence[Endpoint]:
-        """Active endpoints that asked for the login codes of a job."""
+    async def code_endpoints(self, job_id: UUID) -> Sequence[tuple[Endpoint, OlderJob]]:
+        """Active endpoints of its owner that asked for the login codes of a job, and what they are told of it."""

@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from automation.portals import portals
 from automation.post import Post
+from automation.webhook_codes import CodesToWebhooks
 from automation.webhooks import Courier
 from automation.worker import Worker
 from db.broker import Broker, make_broker
@@ -122,7 +123,8 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             artifact_url=artifacts.url,
         )
         keep = timedelta(days=settings.log_retention_days) or None
-        runner = runner_of(settings, automation, live, secret)
+        codes = CodesToWebhooks(live, database.begin, messages, post)
+        runner = runner_of(settings, automation, codes, secret)
         if runner is not None:
             feed.tap(Stream.AUTOMATION, runner.heard)
         worker = Worker(
@@ -139,9 +141,20 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         if settings.redis_url is not None:
             running.append(asyncio.create_task(_share(rates, settings.redis_url), name="rates"))
         try:
-            yield App(
-                settings, pool, probe, broker, feed, database, identity, rates, services, artifacts, worker
-            )
+            async with codes:
+                yield App(
+                    settings,
+                    pool,
+                    probe,
+                    broker,
+                    feed,
+                    database,
+                    identity,
+                    rates,
+                    services,
+                    artifacts,
+                    worker,
+                )
         finally:
             for task in running:
                 task.cancel()
