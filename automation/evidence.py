@@ -47,18 +47,21 @@ async def evidence(page: Page, steps: Sequence[Step], folder: Path) -> Evidence:
     """
     kept: list[tuple[ArtifactKind, bytes]] = []
     with suppress(PlaywrightError, TimeoutError, OSError, ValueError):
-        async with asyncio.timeout(TIME):
-            mark = await _veil(page)
-            picture = await page.screenshot(type="jpeg", quality=70, style=UNDRAWN, animations="disabled")
-            if await page.evaluate(VEILED, mark):  # else another page was shown meanwhile
-                kept.append((ArtifactKind.SCREENSHOT, picture))
-            await page.evaluate(SILENCE)
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                recorded = await _recorded(page, Path(scratch, "veiled.zip"))
-                kept.append(
-                    (ArtifactKind.TRACE, await asyncio.to_thread(veiled_trace, recorded, steps, mark))
-                )
-    return kept
+        await in_time(_gather(page, steps, folder, kept), TIME)
+    return [*kept]
+
+
+async def _gather(
+    page: Page, steps: Sequence[Step], folder: Path, kept: list[tuple[ArtifactKind, bytes]]
+) -> None:
+    mark = await _veil(page)
+    picture = await page.screenshot(type="jpeg", quality=70, style=UNDRAWN, animations="disabled")
+    if await page.evaluate(VEILED, mark):  # else another page was shown meanwhile
+        kept.append((ArtifactKind.SCREENSHOT, picture))
+    await page.evaluate(SILENCE)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        recorded = await _recorded(page, Path(scratch, "veiled.zip"))
+        kept.append((ArtifactKind.TRACE, await asyncio.to_thread(veiled_trace, recorded, steps, mark)))
 
 
 async def _veil(page: Page) -> str:

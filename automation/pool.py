@@ -47,18 +47,26 @@ class Each:
 
     async def take(self) -> Chromium:
         """The spare one, or a new one if that died while it waited."""
-        taking, self._spare = self._spare or _launching(self._engine), None
+        chromium = await self._spare_one() or await self._engine.launch()
+        self._spare = self._spare or _launching(self._engine)
+        return chromium
+
+    async def _spare_one(self) -> Chromium | None:
+        taking, self._spare = self._spare, None
+        if taking is None:
+            return None
         try:
             chromium = await asyncio.shield(taking)
         except asyncio.CancelledError:
             await _end(self._spare)
             self._spare = taking
             raise
-        if not await _serves(chromium):
-            await chromium.close()
-            chromium = await self._engine.launch()
-        self._spare = self._spare or _launching(self._engine)
-        return chromium
+        except BrowserCrashed:
+            return None
+        if await _serves(chromium):
+            return chromium
+        await chromium.close()
+        return None
 
     async def give_back(self, chromium: Chromium) -> None:
         """End it: nothing of a visit reaches the next."""
