@@ -240,8 +240,10 @@ async def test_staff_who_lose_their_role_see_no_further_picture(automating: Auto
         await automating.watched(job, by_staff=True, by_owner=False)
         await job.picture(own=b"1", masked=b"1")
         await coming
-        await automating.world.tables.execute("DELETE FROM membership WHERE account_id = $1", staff.user_id)
         await job.picture(own=b"2", masked=b"2")
+        await watch.next()  # by now the stream has looked at the job for the last time by itself
+        await automating.world.tables.execute("DELETE FROM membership WHERE account_id = $1", staff.user_id)
+        await job.picture(own=b"3", masked=b"3")
         assert await watch.code() == "FORBIDDEN"
 
 
