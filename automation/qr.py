@@ -74,6 +74,9 @@ class CodeWatch:
         self._last: CapturedCode | None = None
         self._newest: CapturedCode | None = None
         self._changed = asyncio.Event()
+        self.outlived = asyncio.Event()
+        """Set while the newest code's life is over with none in its place: the page is frozen, or shows none."""
+        self._ageing: asyncio.TimerHandle | None = None
         self._gone = False
         self._waiting: tuple[World, int, dict[str, Any]] | None = None
         self._photographer: asyncio.Task[None] | None = None
@@ -95,6 +98,8 @@ class CodeWatch:
         if self._photographer is not None:
             self._photographer.cancel()
             await asyncio.gather(self._photographer, return_exceptions=True)
+        if self._ageing is not None:
+            self._ageing.cancel()
         await self._worlds.__aexit__(kind, error, trace)
 
     def __aiter__(self) -> Self:
@@ -108,16 +113,6 @@ class CodeWatch:
             await self._changed.wait()
         code, self._newest = self._newest, None
         return code
-
-    async def outlived(self) -> None:
-        """Wait until the newest code's life is over with no newer one in its place: the page is frozen, or done."""
-        while True:
-            left = 0.05
-            if (last := self._last) is not None:
-                left = (last.shown_at + last.life - datetime.now(UTC)).total_seconds()
-                if left <= 0:
-                    return
-            await asyncio.sleep(left)
 
     def _lost(self, _: Page) -> None:
         self._gone = True
@@ -146,6 +141,11 @@ class CodeWatch:
         code = CapturedCode(text, png, shown_at, life_of(text, self._life), sight["link"])
         self._last = self._newest = code
         self._changed.set()
+        self.outlived.clear()
+        if self._ageing is not None:
+            self._ageing.cancel()
+        left = (shown_at + code.life - datetime.now(UTC)).total_seconds()
+        self._ageing = asyncio.get_running_loop().call_later(left, self.outlived.set)
 
     async def _photograph(self) -> None:
         """See by screenshots what no script may read, the newest first, until nothing waits."""

@@ -1,7 +1,8 @@
 """A small site that shows codes in every way that portals do, changing as fast as asked; it notes what it showed when.
 
-``/?as=canvas&every=100&count=40`` shows codes 0 to 39, one each 100 ms. ``/within?...`` shows the same in a frame of
-the ``other`` origin. A page that is loaded again goes on where it was.
+``/?as=canvas&every=100&count=40`` shows codes 0 to 39, one each 100 ms; with ``every=0`` the next one at ``show()``.
+``/within?host=...`` shows the same in a frame of that host. A page that is loaded
+again goes on where it was, unless it is in a frame of another site.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import urlencode
 
 import segno
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from PIL import Image
 from playwright.async_api import Page
 
 VARIANTS = (
     "img", "img-small", "img-blob", "img-url", "img-svg", "img-elsewhere",
-    "canvas-replaced", "canvas", "canvas-tainted", "svg", "svg-path", "svg-rects",
+    "canvas-replaced", "canvas", "canvas-tainted", "svg", "svg-path", "svg-rects", "svg-elsewhere",
 )  # fmt: skip
 
 
@@ -39,11 +41,10 @@ def _code(number: int) -> segno.QRCode:
 def png_of(number: int, scale: int = 6) -> bytes:
     """The picture of a code."""
     rows = bytes(255 * (not dark) for row in _code(number).matrix_iter(border=2) for dark in row)
-    side = _code(number).symbol_size(border=2)[0]
+    side = int(_code(number).symbol_size(border=2)[0])
     out = io.BytesIO()
-    Image.frombytes("L", (side, side), rows).resize((side * scale,) * 2, Image.Resampling.NEAREST).save(
-        out, "PNG"
-    )
+    code = Image.frombytes("L", (side, side), rows)
+    code.resize((side * scale, side * scale), Image.Resampling.NEAREST).save(out, "PNG")
     return out.getvalue()
 
 
@@ -64,21 +65,31 @@ class Site:
     """Where it runs: the same under two origins, and under two sites."""
 
     port: int
+    asked: list[str] = field(default_factory=list)
+    """The paths that were asked for."""
 
-    def url(self, path: str = "/", *, host: str = "127.0.0.1", **query: object) -> str:
-        return f"http://{host}:{self.port}{path}?{urlencode(query)}"
+    def url(self, variant: str, *, within: str = "", every: int = 0, count: int = 40) -> str:
+        """A page that shows codes in this way; ``within`` a frame of this host."""
+        query = urlencode({"as": variant, "every": every, "count": count, "host": within})
+        return f"http://127.0.0.1:{self.port}/{'within' if within else ''}?{query}"
 
 
 async def changes(page: Page) -> list[tuple[str, float]]:
-    """What the page (or the frame in it) showed so far: texts, and when by its clock in milliseconds."""
-    frame = page.frames[-1]
-    return [(text, at) for text, at in await frame.evaluate("changes")]
+    """What the page, or the frame in it, showed so far: texts, and when by its clock in milliseconds."""
+    return [(text, at) for text, at in await page.frames[-1].evaluate("changes")]
 
 
 @asynccontextmanager
 async def code_site() -> AsyncIterator[Site]:
     """Serve it on a free port."""
-    app = web.Application()
+    asked: list[str] = []
+
+    @web.middleware
+    async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked.append(request.path)
+        return await handler(request)
+
+    app = web.Application(middlewares=[noted])
     app.router.add_get("/", _page)
     app.router.add_get("/within", _within)
     app.router.add_get("/codes", _codes)
@@ -88,7 +99,7 @@ async def code_site() -> AsyncIterator[Site]:
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        yield Site(runner.addresses[0][1])
+        yield Site(runner.addresses[0][1], asked)
     finally:
         await runner.cleanup()
 
@@ -130,7 +141,10 @@ const draw = (canvas, rows, image) => {
   canvas.getContext("2d").fillStyle = "black";
   rows.forEach((row, y) => row.forEach((dark, x) => dark && canvas.getContext("2d").fillRect(6 * x, 6 * y, 6, 6)));
 };
-const fresh = (rows) => Object.assign(document.createElement("canvas"), {width: 6 * rows.length, height: 6 * rows.length});
+const fresh = (rows) => {
+  const canvas = document.createElement("canvas");
+  return Object.assign(canvas, {width: 6 * rows.length, height: 6 * rows.length});
+};
 const only = (kind) => place.querySelector(kind) ?? place.appendChild(document.createElement(kind));
 const shape = (rows, rect) => `<svg xmlns="http://www.w3.org/2000/svg" width="300" height="300" `
   + `viewBox="0 0 ${rows.length} ${rows.length}"><rect fill="#fff" width="${rows.length}" height="${rows.length}"/>`
@@ -164,26 +178,31 @@ const ways = {
       rows.flatMap((row, y) => row.map((dark, x) => dark ? `M${x} ${y}h1v1h-1z` : "")).join(""));
   },
   "svg-rects": ({rows}) => {
-    place.innerHTML = shape(rows,
-      rows.flatMap((row, y) => row.map((dark, x) => dark ? `<rect x="${x}" y="${y}" width="1" height="1"/>` : "")).join(""));
+    const rect = (x, y) => `<rect x="${x}" y="${y}" width="1" height="1"/>`;
+    place.innerHTML = shape(rows, rows.flatMap((row, y) => row.map((dark, x) => dark ? rect(x, y) : "")).join(""));
+  },
+  "svg-elsewhere": (_, number) => {
+    place.innerHTML = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="300">'
+      + `<image width="300" height="300" href="http://localhost:${location.port}/code/${number}"/></svg>`;
   },
   "blank": ({rows}) => { place.replaceChildren(fresh(rows)); },
 };
 const [every, count] = [Number(options.every ?? 1000), Number(options.count ?? 40)];
 let codes = [];
-const key = "number" + (options.key ?? "");
-let number = Number(sessionStorage.getItem(key) ?? 0);
+let kept = {};
+try { kept = sessionStorage; } catch { /* none in a frame of another site */ }
+let number = Number(kept.number ?? 0);
 const show = async () => {
   if (number >= count) return;
   const code = codes[number];
-  sessionStorage.setItem(key, number + 1);
+  kept.number = number + 1;
   changes.push([code.text, Date.now()]);
   await ways[options.as](code, number++);
 };
 fetch(`/codes?first=0&count=${count}`).then((answer) => answer.json()).then((all) => {
   codes = all;
   show();
-  setInterval(show, every);
+  if (every) setInterval(show, every);
 });
 </script>
 """
