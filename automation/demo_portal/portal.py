@@ -43,6 +43,10 @@ class TroubleKind(StrEnum):
     CAPTCHA = "captcha"
     SIGNED_OUT = "signed-out"
     SLOW = "slow"
+    BROKEN = "broken"
+    """Something before the site answers 502, in plain words."""
+    UNDONE = "undone"
+    """What was sent is lost: the page of times comes back as it is at first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -230,6 +230,10 @@ def _in_trouble(visitor: Visitor, trouble: Trouble) -> Response:
             if visitor.session is not None:
                 visitor.portal.end(visitor.session)
             return HTMLResponse(Pages(visitor.portal.scenario, consent=True).signed_out())
+        case TroubleKind.BROKEN:
+            return PlainTextResponse("Bad gateway", 502)
+        case TroubleKind.UNDONE:
+            return _to("/times")
         case _:
             return HTMLResponse(visitor.pages.error(), 500)
 

@@ -262,6 +262,7 @@ async def test_on_the_same_device_the_link_beside_the_code_opens_the_app(visit: 
 
 TROUBLE: Mapping[str, type[Exception]] = {
     "error": PortalDown,
+    "broken": PortalDown,
     "maintenance": PortalDown,
     "captcha": CaptchaShown,
     "signed-out": LoggedOut,
@@ -316,6 +317,27 @@ async def test_a_slow_page_is_waited_for_and_an_old_one_not_taken_for_it(
     await demo.do("take", id=found["id"])
     await demo.trouble("times", "slow", seconds=0.5)
     assert slot not in await inside.search(CONFIG)
+
+
+async def test_a_search_or_a_choice_that_the_site_lost_is_made_again(inside: Visit, demo: DemoPortal) -> None:
+    await choose(inside)
+    await demo.trouble("times", "undone", times=2)
+    slot = (await inside.search(CONFIG))[0]
+    await demo.trouble("keep", "undone")
+    with pytest.raises(SlotTaken):
+        await inside.choose(slot)
+    assert await inside.choose((await inside.search(CONFIG))[0]) == slot
+    assert len(await demo.log("kept")) == 1
+
+
+async def test_a_choice_that_took_effect_although_the_page_says_nothing_is_found(
+    inside: Visit, demo: DemoPortal
+) -> None:
+    slot = await find(inside)
+    await demo.trouble("keep", "undone", after=True)
+    assert await inside.choose(slot) == slot
+    await inside.confirm(slot)
+    assert await demo.booked() == {"D-0001": 1}
 
 
 async def test_a_portal_that_is_not_there_is_down(page: Page, unused_tcp_port: int) -> None:

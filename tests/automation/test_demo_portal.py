@@ -183,7 +183,9 @@ def test_what_is_drawn_reads_as_the_code() -> None:
 
 def test_the_demo_portal_and_its_adapter_know_nothing_of_each_other() -> None:
     house = Path(__file__).parents[2]
-    ours = re.compile(r"^(?:from|import) (?:holdfast|domain|db|schema|resolvers|automation\.(?!demo_portal))", re.M)
+    ours = re.compile(
+        r"^(?:from|import) (?:holdfast|domain|db|schema|resolvers|automation\.(?!demo_portal))", re.M
+    )
     for source in (house / "automation/demo_portal").glob("*.py"):
         assert not ours.search(source.read_text()), source.name
     for source in (house / "automation/portals").glob("*.py"):
@@ -311,7 +313,11 @@ async def test_a_phone_listens_to_no_form_of_another_site_and_the_portal_to_no_o
     running: Running,
 ) -> None:
     async with httpx2.AsyncClient(base_url=running.url, trust_env=False) as client:
-        form = await client.post("/phone/api/confirm", data={"person": "Demo customer"})
+        form = await client.post(
+            "/phone/api/confirm",
+            content='{"person": "Demo customer"}',
+            headers={"content-type": "text/plain"},
+        )
         assert form.status_code == 415
         elsewhere = await client.get("/", headers={"host": "rebound.example"})
         assert elsewhere.status_code == 400
