@@ -16,6 +16,7 @@ from db.overview import LoopSeen, Overview, overview, readiness, use_of
 from domain.access import may_manage
 from domain.errors import Denial
 from domain.single_flight import SingleFlight
+from holdfast.job_running import why_off
 from holdfast.transport import Transport
 from holdfast.transport.request import address_of, request_id_of, status_of
 from holdfast.wiring import VERSION, App
@@ -175,7 +176,9 @@ class Health:
 
     def _switched_off(self) -> dict[str, str]:
         """What is off here, and why."""
-        settings, off = self.app.settings, {"automation": "not part of this version"}
+        settings, off = self.app.settings, dict[str, str]()
+        if (why := why_off(settings, self.app.services.automation.portals)) is not None:
+            off["jobs at portals, in this process"] = why
         if not settings.shows_graphiql:
             off["graphiql"] = "in production, unless HOLDFAST_GRAPHIQL=true"
         if settings.redis_url is None:

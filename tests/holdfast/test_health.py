@@ -140,6 +140,7 @@ async def test_staff_of_any_organization_see_how_every_part_is_doing(
     assert told["log"]["kept_days"] == 30
     assert told["connections"]["sockets"] == 0
     assert "HOLDFAST_METRICS_TOKEN" in told["switched_off"]["metrics from elsewhere"]
+    assert "HOLDFAST_PORTALS" in told["switched_off"]["jobs at portals, in this process"]
     text = answer.text.lower()
     for private in (world.token(staff), str(staff.user_id), str(departure.organization.id), "test.example"):
         assert private.lower() not in text
