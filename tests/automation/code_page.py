@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -48,16 +48,18 @@ def png_of(number: int, scale: int = 6) -> bytes:
     return out.getvalue()
 
 
-def _kinds(number: int) -> dict[str, object]:
-    rows = [list(map(int, row)) for row in _code(number).matrix_iter(border=2)]
-    return {
-        "text": text_of(number),
-        "rows": rows,
-        "png": base64.b64encode(png_of(number)).decode(),
-        "small": base64.b64encode(png_of(number, 1)).decode(),
-        "svg": _code(number).svg_inline(scale=6, border=2),
-        "file": _code(number).svg_data_uri(scale=6, border=2),
+def _drawn(number: int, variant: str) -> dict[str, object]:
+    """What a page needs to show a code in this way."""
+    kinds: dict[str, Callable[[], object]] = {
+        "rows": lambda: [list(map(int, row)) for row in _code(number).matrix_iter(border=2)],
+        "png": lambda: base64.b64encode(png_of(number)).decode(),
+        "small": lambda: base64.b64encode(png_of(number, 1)).decode(),
+        "svg": lambda: _code(number).svg_inline(scale=6, border=2),
+        "file": lambda: _code(number).svg_data_uri(scale=6, border=2),
     }
+    own = {"img": "png", "img-blob": "png", "img-small": "small", "img-svg": "file", "svg": "svg"}
+    kind = own.get(variant, "rows")
+    return {"text": text_of(number), kind: kinds[kind]()}
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ async def code_site() -> AsyncIterator[Site]:
 
 async def _codes(request: web.Request) -> web.Response:
     first, count = int(request.query["first"]), int(request.query["count"])
-    return web.json_response([_kinds(number) for number in range(first, first + count)])
+    return web.json_response([_drawn(number, request.query["as"]) for number in range(first, first + count)])
 
 
 async def _picture(request: web.Request) -> web.Response:
@@ -196,10 +198,12 @@ const show = async () => {
   if (number >= count) return;
   const code = codes[number];
   kept.number = number + 1;
-  changes.push([code.text, Date.now()]);
+  const at = Date.now();
+  changes.push([code.text, at]);
+  globalThis.bare?.(String(at)); // what a measurement compares with
   await ways[options.as](code, number++);
 };
-fetch(`/codes?first=0&count=${count}`).then((answer) => answer.json()).then((all) => {
+fetch(`/codes?first=0&count=${count}&as=${options.as}`).then((answer) => answer.json()).then((all) => {
   codes = all;
   show();
   if (every) setInterval(show, every);
