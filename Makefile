@@ -25,7 +25,7 @@ help:
 	@echo 'make lock      renew requirements.lock and requirements-dev.lock (needs uv)'
 	@echo 'make clean     remove .venv and what is built; data in var/ stays'
 
-run: install graphiql
+run: install graphiql .venv/.browser
 	@exec .venv/bin/holdfast serve
 
 install: .venv/.installed
@@ -91,6 +91,10 @@ $(GRAPHIQL)/dist/graphiql.js: $(GRAPHIQL_SOURCES)
 	@$(INSTALL) --require-hashes -r requirements.lock
 	@$(INSTALL) --no-deps --editable .
 	@touch $@
+
+# Once: jobs at portals need a browser, and nothing else does. `rm .venv/.browser` has it tried again.
+.venv/.browser: | .venv/.installed
+	@.venv/bin/python -m automation.obtaining; touch $@
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	@$(INSTALL) --require-hashes -r requirements-dev.lock
