@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from typing import Any
 
@@ -17,9 +18,11 @@ from automation.portals import portals, visit_of
 from automation.portals.trafikverket import LICENCES, TrafikverketPortal, slot_in, slot_on_line
 from automation.program import find_browser
 from domain.errors import InvalidInput
-from domain.jobs import Slot
+from domain.jobs import AutomationFailure, Outcome, Slot
+from domain.journey import Journey
 from domain.portals import (
     CaptchaShown,
+    CapturedCode,
     CodeExpired,
     LoggedOut,
     LoginRefused,
@@ -29,9 +32,11 @@ from domain.portals import (
     SlotTaken,
     Visit,
 )
+from domain.runs import Patience, Walk
 from holdfast.settings import Settings
 from tests.automation.trafikverket_replica import Line, Replica, replica
 from tests.chromium import missing
+from tests.domain.test_journey import WrittenRun
 
 pytestmark = pytest.mark.feature("S0.8")
 
@@ -207,7 +212,7 @@ async def test_only_times_that_fit_are_told_and_none_is_no_failure(browser: Brow
 @browsers
 @pytest.mark.browser
 async def test_an_empty_answer_is_not_believed_where_another_time_is_kept(browser: Browser) -> None:
-    async with replica(SOON, LATER, keeps=LATER) as site, visiting(browser, site) as visit:
+    async with replica(SOON, LATER, keeps=[LATER]) as site, visiting(browser, site) as visit:
         config = await at_times(visit, site)
         await visit.search(config)
         assert await visit.choose(SOON_SLOT) == LATER_SLOT
@@ -310,3 +315,53 @@ async def test_what_is_the_persons_to_give_is_not_made_up(browser: Browser) -> N
         config = await at_times(visit, site)
         with pytest.raises(PortalChanged):
             await visit.search(config)
+
+
+# ------------------------------------------------------------------------------------------- the journey
+
+
+@dataclass
+class Watched(WrittenRun):
+    """A run whose person signs in as soon as they are shown a code."""
+
+    site: Replica = field(default_factory=Replica)
+
+    async def show_code(self, code: CapturedCode) -> None:
+        await super().show_code(code)
+        self.site.login = "signed"
+
+
+async def journey(visit: Visit, site: Replica, expected: str) -> Watched:
+    async def pause(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    run, portal = Watched(site=site), TrafikverketPortal(site.url)
+    config = portal.checked(CONFIG)
+    walk = Walk(visit, run, portal, config, Patience(), pause, lambda least, most: (least + most) / 2)
+    await Journey(walk, portal.expected_name(config, expected)).go()
+    return run
+
+
+@browsers
+@pytest.mark.browser
+@pytest.mark.feature("S0.8")
+async def test_a_journey_books_once_for_the_person_who_signs_in(browser: Browser) -> None:
+    async with replica(LATER, SOON) as site, visiting(browser, site) as visit:
+        run = await journey(visit, site, "astrid exempel")
+        assert (run.outcome, run.failure) == (Outcome("FP2027-4711", SOON_SLOT), None), run.words
+        assert len(site.booked) == 1
+    async with replica(SOON) as site, visiting(browser, site) as visit:
+        run = await journey(visit, site, "")
+        assert (run.outcome, run.failure) == (None, AutomationFailure.LOGIN_REFUSED)
+        assert not site.inside
+        assert "occasion-bundles" not in dict(site.asked)
+
+
+@browsers
+@pytest.mark.browser
+async def test_a_journey_goes_on_looking_where_another_time_is_kept(browser: Browser) -> None:
+    elsewhere = SOON | {"place": "Gävle", "clock": "09:00"}
+    async with replica(SOON, keeps=[elsewhere, elsewhere]) as site, visiting(browser, site) as visit:
+        run = await journey(visit, site, "Astrid Exempel")
+        assert [path for path, _ in site.asked].count("create-reservation") == 3
+        assert (run.outcome, len(site.booked)) == (Outcome("FP2027-4711", SOON_SLOT), 1)

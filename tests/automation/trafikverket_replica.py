@@ -34,8 +34,8 @@ class Replica:
     login: str = "waiting"
     """``waiting``, ``signed``, or what it says when it ends otherwise."""
     notice: str = ""
-    keeps: Line | None = None
-    """What it keeps in place of what is chosen."""
+    keeps: list[Line] = field(default_factory=list)
+    """What it keeps in place of what is chosen, one after the other."""
     taken: bool = False
     lapsed: bool = False
     inside: bool = False
@@ -88,7 +88,7 @@ class Replica:
     def _create_reservation(self, line: Line) -> dict[str, Any] | None:
         if self.taken:
             return {"status": 409}
-        self.kept = self.keeps or line
+        self.kept = self.keeps.pop(0) if self.keeps else line
         return None
 
     def _reservation(self, _: Line) -> dict[str, Any]:
