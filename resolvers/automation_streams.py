@@ -83,6 +83,8 @@ async def qr_codes(info: Info, job_id: ID) -> AsyncGenerator[QrCode, None]:
     job = await _visible(context, job_id, ("jobId",))
     if not owns_job(context, job):
         raise _nothing(("jobId",))
+    if job.status not in BEFORE_SIGN_IN:
+        return  # a code may be there for a moment yet
     async with (
         context.services.live.codes(job.id) as codes,
         aclosing(_until(codes, _left(context, feed, job.id, BEFORE_SIGN_IN))) as shown,

@@ -125,6 +125,7 @@ async def test_codes_end_when_the_person_has_signed_in(automating: Automating) -
             await job.hide()
             await job.reach(status)
             await over(watch)
+        await job.show(1)  # the page may show one more
         async with automating.world.watching(CODES, automating.owner, id=job.gid) as late:
             await over(late)
 
