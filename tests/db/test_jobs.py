@@ -179,6 +179,29 @@ async def test_while_one_takes_a_job_another_takes_the_next_without_waiting(erra
     assert [mine.job.id, theirs.job.id] == [first.id, second.id]
 
 
+SINCE = (
+    "UPDATE automation_job SET stop_asked = true",
+    "UPDATE automation_job SET deadline_at = clock_timestamp()",
+    "UPDATE automation_job SET status = 'STOPPED', finished_at = clock_timestamp()",
+    "UPDATE automation_job SET status = 'LOGIN', lease_until = clock_timestamp() + interval '5 s'",
+    "UPDATE portal SET enabled = false",
+    "UPDATE portal SET shut_until = clock_timestamp() + interval '5 s'",
+)
+
+
+async def test_what_changed_since_the_queue_was_looked_at_is_not_taken(
+    errands: Errands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, tables = await errands.world.person(), errands.world.tables
+    monkeypatch.setattr(jobs, "_NEXT", "SELECT id FROM automation_job WHERE portal_key = ANY ($1)")
+    for number, change in enumerate(SINCE):
+        await errands.start(owner, str(number))
+        await tables.execute(change)
+        assert await errands.claim() is None, change
+        await tables.execute("DELETE FROM automation_job")
+        await tables.execute("UPDATE portal SET enabled = true, shut_until = NULL")
+
+
 async def test_who_was_given_up_for_dead_writes_nothing_any_more(errands: Errands) -> None:
     anna = await errands.world.person()
     old = (await errands.begun(anna)).lease
