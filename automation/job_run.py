@@ -78,7 +78,7 @@ class JobRun:
     """Whether its last word is written."""
     walking: asyncio.Task[None] = field(init=False)
     """The journey, which is what is cancelled."""
-    _fencing: bool = field(init=False, default=False)
+    _seen: Sequence[Artifact] = field(init=False, default=())
     _watchdog: asyncio.TimerHandle | None = field(init=False, default=None)
     _stepped_at: float = field(init=False, default_factory=monotonic)
 
@@ -189,9 +189,14 @@ class JobRun:
 
     async def fail(self, failure: AutomationFailure, message: str) -> None:
         """FAILED, with what the page shows."""
-        if artifacts := await self.witness():
-            await self._patiently(lambda: self.automation.keep(self.lease, artifacts))
+        await self.look()
+        if self._seen:
+            await self._patiently(lambda: self.automation.keep(self.lease, self._seen))
         await self._end(Advance(AutomationStatus.FAILED, message, failure))
+
+    async def look(self) -> None:
+        """Keep what the page shows, while there is one."""
+        self._seen = self._seen or await self.witness()
 
     async def time_out(self, message: str) -> None:
         """TIMED_OUT."""

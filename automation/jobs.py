@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -136,8 +137,9 @@ class Runner:
                     await Journey(walk, expected).go()
                 except (BrowserCrashed, LeaseLost):
                     raise
-                except Exception as error:  # whatever it is, the job is to end, and the page may show why
-                    await _broke(run, error)
+                except Exception:  # whatever it is, the page may show why; it may be that the browser is gone
+                    await run.look()
+                    raise
         except BrowserCrashed:
             if job.attempt < ATTEMPTS:
                 await asyncio.sleep(min(job.attempt, ATTEMPTS))
@@ -192,16 +194,12 @@ class Runner:
 async def _closed_soon(visit: AbstractAsyncContextManager[Visit]) -> AsyncIterator[Visit]:
     """A visit that is left in time, whatever its browser does."""
     opened = await visit.__aenter__()
-    error: BaseException | None = None
     try:
         yield opened
-    except BaseException as raised:
-        error = raised
-        raise
     finally:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSING):
-                await visit.__aexit__(type(error) if error else None, error, None)
+                await visit.__aexit__(*sys.exc_info())
 
 
 async def _broke(run: JobRun, error: Exception) -> None:

@@ -11,8 +11,12 @@ from uuid import UUID
 
 from domain.ids import new_id
 from domain.jobs import Artifact, ArtifactKind, Job
-from domain.portals import Person, Portal, Visit
+from domain.portals import BrowserCrashed, Person, Portal, Visit
 from tests.domain.scripted_visit import Ledger, Outcome, ScriptedVisit
+
+
+class Torn(Exception):
+    """What a driver raises in the middle of a step when its browser is gone; who opened the visit knows that."""
 
 
 class ScriptedVisits:
@@ -30,6 +34,8 @@ class ScriptedVisits:
         """When requests were sent to the portal, by ``monotonic``."""
         self.opened: defaultdict[UUID, int] = defaultdict(int)
         self.open = 0
+        self.stuck: set[UUID] = set()
+        """Jobs whose browsers never close."""
         self.held: dict[UUID, asyncio.Event] = {}
         """Set when a job has come to where it is held."""
 
@@ -57,8 +63,12 @@ class ScriptedVisits:
         try:
             await visit.start()
             yield visit
+        except Torn:
+            raise BrowserCrashed("gone") from None
         finally:
             self.open -= 1
+            if job.id in self.stuck:
+                await asyncio.Event().wait()
 
     async def witness(self, job_id: UUID) -> Sequence[Artifact]:
         return [Artifact(new_id(), job_id, ArtifactKind.SCREENSHOT, datetime.now(UTC))]

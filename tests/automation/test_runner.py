@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,8 +14,10 @@ import pytest
 import pytest_asyncio
 
 from domain.automation import Automation
+from domain.errors import Unavailable
 from domain.jobs import Advance, AutomationFailure, AutomationStatus, Job, Lease, LeaseLost, Slot
 from domain.portals import BrowserCrashed, Person, Politeness, PortalChanged
+from tests.automation.scripted_visits import Torn
 from tests.automation.workplace import Workplace, new_workplace
 from tests.domain.scripted_visit import UPPSALA, After, ScriptedPortal
 from tests.processes import eventually
@@ -115,14 +117,17 @@ async def test_a_worker_runs_no_more_jobs_at_once_than_it_has_room_for(workplace
 
 
 @pytest.mark.feature("S1.6", "S0.17")
-async def test_a_job_can_be_stopped_in_every_status_within_five_seconds(workplace: Workplace) -> None:
+async def test_a_job_can_be_stopped_in_every_status_within_five_seconds(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("automation.jobs.RENEWING", 60.0)  # the log alone tells of it
     jobs = {step: await workplace.start() for step in PLACES}
     held = [workplace.visits.hold(job, step) for step, job in jobs.items()]
     behind = {"click": await workplace.start(), "list": await workplace.start()}
     held.append(workplace.visits.hold(behind["click"], "confirm"))
     held.append(workplace.visits.hold(behind["list"], "my_bookings", None))
     waiting = await workplace.start()
-    async with workplace.working(slots=len(held)):
+    async with workplace.working(slots=len(held), lease=timedelta(minutes=5)):
         await asyncio.wait_for(asyncio.gather(*(event.wait() for event in held)), 20)
         for step, status in PLACES.items():
             assert (await workplace.job(jobs[step])).status is status
@@ -169,6 +174,16 @@ async def test_a_stop_that_the_log_does_not_tell_is_heard_with_the_next_renewal(
         await workplace.world.tables.execute(
             "UPDATE automation_job SET stop_asked = true WHERE id = $1", job.id
         )
+        assert (await workplace.ends(job, 5)).status is S.STOPPED
+
+
+async def test_a_browser_that_does_not_close_keeps_no_job_from_its_end(workplace: Workplace) -> None:
+    job = await workplace.start()
+    held = workplace.visits.hold(job, "search")
+    workplace.visits.stuck.add(job.id)
+    async with workplace.working():
+        await asyncio.wait_for(held.wait(), 10)
+        await workplace.stop(job)
         assert (await workplace.ends(job, 5)).status is S.STOPPED
 
 
@@ -222,10 +237,13 @@ async def test_a_shutdown_that_the_click_outlasts_leaves_it_to_the_next_worker_t
     assert len(workplace.booked(job)) == 1
 
 
-async def test_a_lease_that_is_lost_ends_the_run_and_nothing_more_is_written(workplace: Workplace) -> None:
+async def test_a_lease_that_is_lost_ends_the_run_and_nothing_more_is_written(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("automation.jobs.RENEWING", 0.2)
     job = await workplace.start()
     held = workplace.visits.hold(job, "search")
-    first = workplace.runner()
+    first = workplace.runner(lease=timedelta(minutes=5))
     async with workplace.working(first):
         await asyncio.wait_for(held.wait(), 10)
         (claim,) = [run.claim for run in first.runs]
@@ -265,7 +283,7 @@ async def test_a_stop_that_comes_while_the_fence_is_raised_comes_before_the_clic
 ) -> None:
     job = await workplace.start()
     runner = workplace.runner()
-    advance = type(workplace.automation).advance
+    advance = Automation.advance
 
     async def advance_and_stop(self: Automation, lease: Lease, step: Advance) -> Job:
         written = await advance(self, lease, step)
@@ -274,26 +292,31 @@ async def test_a_stop_that_comes_while_the_fence_is_raised_comes_before_the_clic
             run.stop()
         return written
 
-    monkeypatch.setattr(type(workplace.automation), "advance", advance_and_stop)
+    monkeypatch.setattr(Automation, "advance", advance_and_stop)
     async with workplace.working(runner):
         ended = await workplace.ends(job)
     assert (ended.status, ended.fence) == (S.STOPPED, None)
     assert workplace.booked(job) == []
 
 
-async def test_a_run_that_cannot_renew_its_lease_is_over_before_the_lease_is(workplace: Workplace) -> None:
+async def test_a_run_that_cannot_renew_its_lease_is_over_before_the_lease_is(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = await workplace.start()
     held = workplace.visits.hold(job, "search")
-    runner = workplace.runner()
-    async with workplace.working(runner):
+
+    async def away(*_: object) -> Mapping[UUID, tuple[Lease, bool]]:
+        raise Unavailable("The database does not answer.")
+
+    async with workplace.working():
         await asyncio.wait_for(held.wait(), 10)
-        await workplace.world.tables.execute("ALTER TABLE automation_job RENAME lease_worker TO gone")
-        await eventually(lambda: workplace.visits.open == 0)
-        until = await workplace.world.tables.fetchval(
-            "SELECT lease_until - clock_timestamp() FROM automation_job WHERE id = $1", job.id
-        )
-        assert until > timedelta(0)
-        await workplace.world.tables.execute("ALTER TABLE automation_job RENAME gone TO lease_worker")
+        with monkeypatch.context() as outage:
+            outage.setattr(Automation, "renew", away)
+            await eventually(lambda: workplace.visits.open == 0)
+            left = await workplace.world.tables.fetchval(
+                "SELECT lease_until - clock_timestamp() FROM automation_job WHERE id = $1", job.id
+            )
+            assert left > timedelta(0)
         assert (await workplace.ends(job)).status is S.COMPLETED
     assert workplace.visits.opened[job.id] == 2
 
@@ -316,9 +339,12 @@ async def test_two_workers_never_run_one_job_at_the_same_time(workplace: Workpla
     assert set(workplace.visits.opened.values()) == {1}
 
 
-async def test_after_a_browser_that_crashed_comes_another_attempt(workplace: Workplace) -> None:
+@pytest.mark.parametrize("gone", [BrowserCrashed("gone"), Torn("target closed")])
+async def test_after_a_browser_that_crashed_comes_another_attempt(
+    workplace: Workplace, gone: Exception
+) -> None:
     job = await workplace.start()
-    workplace.visits.scripts[job.id] = {"configure": [BrowserCrashed("gone")]}
+    workplace.visits.scripts[job.id] = {"configure": [gone]}
     async with workplace.working():
         ended = await workplace.ends(job)
     assert (ended.status, ended.attempt) == (S.COMPLETED, 2)
@@ -363,6 +389,7 @@ async def test_what_nobody_thought_of_ends_the_job_without_the_words_of_a_page(
     assert ended.failure is F.INTERNAL
     said = "".join((*capsys.readouterr(), caplog.text, ended.message))
     assert "RuntimeError" in said
+    assert "scripted_visit.py:" in said
     assert "Lindström" not in said
 
 
