@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from standardwebhooks import WebhookVerificationError
 
 from automation import webhooks
 from automation.webhooks import Courier
+from automation.worker import Loop, _for_ever
 from domain.catalogue import Resource
 from domain.curation import LayoutPlan, SaveResource
 from domain.endpoints import EndpointChange, EndpointWish, SavedEndpoint
@@ -25,8 +27,9 @@ from domain.events import Position
 from domain.webhooks import DeliveryStatus, WebhookStatus
 from schema.ids import encode
 from tests.automation.receiver import LOOPBACK, Got, Receiver, receiving
-from tests.processes import eventually
-from tests.world import Departure, World, new_world
+from tests.processes import Holdfast, eventually
+from tests.servers import serving
+from tests.world import SECRET, Departure, World, new_world
 
 pytestmark = pytest.mark.feature("S1.13", "S1.29")
 
@@ -103,12 +106,8 @@ async def working(world: World, courier: Courier | None = None) -> AsyncIterator
     at_work = courier or world.app.worker.courier
     assert at_work is not None
 
-    async def work() -> None:
-        while True:
-            await asyncio.sleep(await at_work.step())
-
     async with at_work:
-        task = asyncio.create_task(work())
+        task = asyncio.create_task(_for_ever(Loop("webhooks", at_work.step)))
         try:
             yield at_work
         finally:
@@ -424,3 +423,98 @@ async def test_deliveries_go_with_the_log(house: House) -> None:
 
 async def _all_delivered(house: House) -> bool:
     return list(await house.statuses()) == [DeliveryStatus.SUCCEEDED]
+
+
+# ------------------------------------------------------------------ the official library in JavaScript
+
+NODE = Path(__file__).with_name("node")
+
+
+@pytest.mark.timeout(120)  # the first run installs a package
+async def test_the_official_library_verifies_us_in_javascript_too(house: House) -> None:
+    if not (NODE / "node_modules").exists():
+        await _node("", "npm", "ci", "--silent")
+    async with working(house.world):
+        await house.resource()
+        await house.receiver.until(lambda: bool(house.receiver.got))
+    (got,) = house.receiver.got
+    body = got.body.decode()
+    message = {"headers": dict(got.headers), "body": body}
+    forged = {**message, "body": body.replace("resource", "resauce")}
+    given = json.dumps({"secret": house.saved.secret, "messages": [message, forged]})
+    assert json.loads(await _node(given, "node", "verify.js")) == [
+        "resource.saved",
+        "WebhookVerificationError",
+    ]
+
+
+async def _node(given: str, *command: str) -> str:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, cwd=NODE, stdin=pipe, stdout=pipe)
+    output, _ = await process.communicate(given.encode())
+    assert process.returncode == 0, command
+    return output.decode()
+
+
+# ------------------------------------------------------------------ a receiver that is down while workers are killed
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.feature("S1.13")
+async def test_a_receiver_down_for_a_minute_while_workers_are_killed_gets_everything_in_order(
+    house: House, database_url: str, tmp_path: Path
+) -> None:
+    settings = {
+        "database_url": serving(database_url),
+        "secret": SECRET,
+        "webhook_allow_networks": ",".join(LOOPBACK),
+        "log_level": "warning",
+    }
+    async with receiving() as short:
+        port = int(short.url.rpartition(":")[2])
+    url = f"{short.url}/hook"
+    await house.endpoints.update(house.departure.staff, EndpointChange(house.saved.id, url=url))
+    resources = [await house.resource() for _ in range(10)]
+    with Holdfast("serve", tmp_path, **settings) as first:
+        await asyncio.to_thread(first.ready)
+        for resource in resources:
+            await house.change(resource)
+        await eventually(lambda: _has(house, DeliveryStatus.RETRYING), 20)
+        first.kill()
+    for resource in resources:
+        await house.change(resource)
+    await _a_minute_later(house)
+    over = asyncio.Event()
+
+    async def slow(_: Got) -> web.StreamResponse:
+        await over.wait()
+        return web.Response()
+
+    async with receiving(port) as receiver:
+        receiver.answers["/hook"] = slow
+        with Holdfast("serve", tmp_path, **settings) as second:
+            await asyncio.to_thread(second.ready)
+            await receiver.until(lambda: bool(receiver.got), 20)
+            second.kill()  # in the middle of a request
+        over.set()
+        await _a_minute_later(house)
+        async with working(house.world):
+            await eventually(lambda: _whole(receiver, resources), 20)
+            await eventually(lambda: _all_settled(house))
+    for came in versions(receiver).values():
+        assert came == sorted(came)
+
+
+async def _a_minute_later(house: House) -> None:
+    """What was to be tried within the next minute is due, and the leases of the dead have run out."""
+    await house.world.tables.execute(
+        "UPDATE webhook_delivery SET due_at = due_at - interval '60 s' WHERE due_at IS NOT NULL"
+    )
+    await house.world.tables.execute(
+        "UPDATE webhook_endpoint SET leased_until = leased_until - interval '60 s'"
+    )
+
+
+def _whole(receiver: Receiver, resources: Sequence[Resource]) -> bool:
+    came = versions(receiver)
+    return all(set(came[resource.id.hex]) == {1, 2, 3} for resource in resources)
