@@ -23,6 +23,7 @@ class Happening(StrEnum):
     CLICKED = "clicked"
     """Somebody pressed the button that books."""
     BOOKED = "booked"
+    CANCELLED = "cancelled"
     BOOKING_REFUSED = "booking-refused"
     TROUBLE = "trouble"
 

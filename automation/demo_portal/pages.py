@@ -139,10 +139,14 @@ class Pages:
         if not bookings:
             return self._page("My bookings", "<p>You have no bookings.</p>")
         rows = (
-            [escape(each.number), *(escape(value) for _, value in _facts(each.licence, each.time))]
+            [
+                escape(each.number),
+                *(escape(value) for _, value in _facts(each.licence, each.time)),
+                button(self._label("Cancel"), "/cancelled", {"number": each.number}, f"Cancel {each.number}"),
+            ]
             for each in bookings
         )
-        columns = ("Booking number", "Licence", "Exam", "Date", "Time", "Place")
+        columns = ("Booking number", "Licence", "Exam", "Date", "Time", "Place", "")
         return self._page("My bookings", table("My bookings", columns, rows))
 
     def signed_out(self) -> str:

@@ -98,13 +98,11 @@ seconds, as a real one does.</p>
 <p><button>Watch</button></p>
 </form>
 <div class="qrcode"></div>
-<div class="row"><button class="now" disabled>Scan now</button></div>
+<div class="row"><button class="now" disabled>Scan now</button><button class="confirm">Confirm</button>
+<button class="cancel quiet">Cancel</button></div>
+<p role="status">Nothing is scanned.</p>
 
 <h2>Or paste a code</h2>
 <form class="paste"><label for="text">Text of the code, or the bankid: link</label>
 <textarea id="text" rows="3" required></textarea><p><button>Scan</button></p></form>
-
-<h2>Then</h2>
-<p role="status">Nothing is scanned.</p>
-<div class="row"><button class="confirm">Confirm</button><button class="cancel quiet">Cancel</button></div>
 """

@@ -253,6 +253,14 @@ class Portal:
         self.diary.note(Happening.BOOKED, person.number, number=booking.number, time=time.id)
         return booking
 
+    def cancel_booking(self, person: Person, number: str) -> None:
+        """Take a booking of theirs back; its time can be booked again."""
+        for booking in self.bookings_of(person):
+            if booking.number == number:
+                self.bookings.remove(booking)
+                self.times.add(booking.time)
+                self.diary.note(Happening.CANCELLED, person.number, number=number)
+
     def bookings_of(self, person: Person) -> list[Booking]:
         """What a person has booked, the soonest first."""
         return sorted((b for b in self.bookings if b.person == person), key=lambda b: b.time.starts)

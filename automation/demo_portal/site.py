@@ -71,6 +71,7 @@ class Site:
             Route("/kept", page(Page.KEPT, _kept)),
             Route("/bookings", page(Page.BOOK, _book), methods=["POST"]),
             Route("/bookings", page(Page.BOOKINGS, _bookings)),
+            Route("/cancelled", page(Page.BOOKINGS, _cancel), methods=["POST"]),
             Route("/booked/{number}", page(Page.BOOKED, _booked)),
             Route("/sign-out", page(Page.FRONT, _sign_out), methods=["POST"]),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
@@ -209,6 +210,13 @@ async def _bookings(visitor: Visitor) -> Response:
     if (who := visitor.signed_in) is None:
         return HTMLResponse(visitor.pages.signed_out())
     return HTMLResponse(visitor.pages.bookings(visitor.portal.bookings_of(who[1])))
+
+
+async def _cancel(visitor: Visitor) -> Response:
+    if (who := visitor.signed_in) is None:
+        return HTMLResponse(visitor.pages.signed_out())
+    visitor.portal.cancel_booking(who[1], (await visitor.form()).get("number", ""))
+    return _to("/bookings")
 
 
 async def _sign_out(visitor: Visitor) -> Response:

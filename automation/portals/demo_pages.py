@@ -148,7 +148,7 @@ class DemoVisit:
         rows = await self._inside.texts(table.get_by_role("row"))
         return [
             PortalBooking(number, _slot(day, clock, place))
-            for number, _, _, day, clock, place in (row.split("\t") for row in rows[1:])
+            for number, _, _, day, clock, place in (row.split("\t")[:6] for row in rows[1:])
         ]
 
     async def sign_out(self) -> None:

@@ -437,6 +437,19 @@ async def test_a_time_that_somebody_else_takes_at_the_last_moment_is_taken_and_o
     assert await inside.choose(again[0]) == again[0]
 
 
+async def test_what_the_person_cancels_at_the_portal_is_listed_no_more_and_free_again(
+    inside: Visit, page: Page, demo: DemoPortal
+) -> None:
+    slot = await inside.choose(await find(inside))
+    number = await inside.confirm(slot)
+    await inside.my_bookings()
+    await page.get_by_role("button", name=f"Cancel {number}").click()
+    await expect(page.get_by_text("You have no bookings.")).to_be_visible()
+    assert list(await inside.my_bookings()) == []
+    assert slot in await inside.search(CONFIG)
+    assert [entry["number"] for entry in await demo.log("cancelled")] == [number]
+
+
 async def test_a_time_that_is_listed_no_more_is_taken(inside: Visit) -> None:
     await find(inside)
     with pytest.raises(SlotTaken):
