@@ -198,7 +198,7 @@ async def test_what_changed_since_the_queue_was_looked_at_is_not_taken(
         await errands.start(owner, str(number))
         await tables.execute(change)
         assert await errands.claim() is None, change
-        await tables.execute("DELETE FROM automation_job")
+        await tables.execute("TRUNCATE automation_job CASCADE")
         await tables.execute("UPDATE portal SET enabled = true, shut_until = NULL")
 
 
