@@ -36,7 +36,7 @@ from domain.portals import CapturedCode, Person, Portal
 
 MARGIN = 1.5
 """Seconds before a lease ends by which a run that cannot renew it is over: a browser closes within one."""
-LAST_WORDS = 3.0
+LAST_WORDS = 2.5
 """Seconds that a run which is to stop gets behind the fence, to read what was booked."""
 AGAIN = 0.2
 HIDING = 1.0
