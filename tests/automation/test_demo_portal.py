@@ -10,7 +10,7 @@ import json
 import re
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,8 @@ from automation.demo_portal.portal import Portal, Session
 from automation.demo_portal.scenario import Scenario, ScenarioRefused, scenario_of
 from automation.demo_portal.times import PLACES, Taken
 from automation.qr_image import text_of
+from holdfast.demo_portal import beside
+from holdfast.settings import Settings, load_settings
 from tests.automation.phone import Phone
 from tests.demo_portal import DemoPortal, Running, running_portal
 from tests.processes import CONSOLE_SCRIPT
@@ -353,3 +355,27 @@ def test_a_portal_beside_a_server_ends_with_it_however_it_ends(running: Running)
     child.stdin.close()
     assert child.wait(5) == 0
     assert psutil.pid_exists(running.pid)
+
+
+async def test_a_demo_has_a_portal_beside_it_and_other_servers_have_none(data_dir: Path) -> None:
+    demo = Settings(data_dir=data_dir)
+    async with beside(demo) as settings, httpx2.AsyncClient(trust_env=False, timeout=10) as client:
+        url = settings.demo_portal_url
+        assert url is not None
+        assert (await client.get(url)).status_code == 200
+        assert {url, url.replace("127.0.0.1", "localhost")} <= set(settings.allowed_origins)
+        assert load_settings().demo_portal_url == url  # what a process that is started now would read
+    assert load_settings().demo_portal_url is None
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        with pytest.raises(httpx2.ConnectError):
+            await client.get(url)
+    elsewhere: Sequence[dict[str, object]] = (
+        {"automation": False},
+        {"portals": ()},
+        {"database_url": "postgresql://db/holdfast"},
+        {"demo_portal_url": url},
+    )
+    for other in elsewhere:
+        of_others = demo.model_copy(update=other)
+        async with beside(of_others) as settings:
+            assert settings is of_others
