@@ -148,10 +148,18 @@ class Driver:
 
 
 async def start_driver(program: Path, folder: Path) -> Driver:
-    """Start a driver. It and its browsers are told by ``folder``, where they keep temporary files."""
+    """Start a driver. It and its browsers are told by ``folder``, where they keep temporary files.
+
+    Raises BrowserCrashed.
+    """
     folder.mkdir(mode=0o700)  # noqa: ASYNC240  # a local folder, once a driver
-    with _temporary_files_in(folder):
-        playwright = await async_playwright().start()
+    try:
+        with _temporary_files_in(folder):
+            playwright = await in_time(async_playwright().start(), LAUNCH)
+    except (PlaywrightError, TimeoutError, OSError) as error:
+        log.warning("driver.not_started", error=type(error).__name__)
+        await asyncio.to_thread(reap, folder)
+        raise BrowserCrashed("The browser's driver does not start.") from None
     return Driver(playwright, program, folder, _driver_in(folder))
 
 

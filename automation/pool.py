@@ -134,9 +134,12 @@ class Pool:
         """End what is silent, or has grown too big, until cancelled."""
         while True:
             await asyncio.sleep(LOOKING)
-            await self.engine.look(SILENCE)
-            browsers = {id(chromium): chromium for chromium in self._used}.values()
-            await asyncio.gather(*(self._look(chromium) for chromium in browsers))
+            try:
+                await self.engine.look(SILENCE)
+                browsers = {id(chromium): chromium for chromium in self._used}.values()
+                await asyncio.gather(*(self._look(chromium) for chromium in browsers))
+            except Exception:  # who does not look any more bears a silent browser for ever
+                log.exception("browsers.not_seen")
 
     async def close(self) -> None:
         """End what is left."""

@@ -132,13 +132,21 @@ def _lock(path: Path) -> int | None:
 
 def _noted(folder: Path) -> Iterator[int]:
     """The sessions of a folder's browsers, whose leaders may have died, but not been followed by others."""
-    for file in folder.glob(f"**/{SESSIONS}"):
-        with contextlib.suppress(OSError):
-            for line in file.read_text().splitlines():
-                pid, started = map(int, line.split())
-                leader = process(pid)
-                if leader is None or leader.started == started:
-                    yield pid
+    for line in _lines(folder):
+        pid, started = map(int, line.split())
+        leader = process(pid)
+        if leader is None or leader.started == started:
+            yield pid
+
+
+def _lines(folder: Path) -> list[str]:
+    """What was noted in a folder and in those inside it, any of which may be removed meanwhile."""
+    found = []
+    with contextlib.suppress(OSError):
+        for inside in (folder, *folder.iterdir()):
+            with contextlib.suppress(OSError):
+                found += (inside / SESSIONS).read_text().splitlines(keepends=True)
+    return [line for line in found if line.endswith("\n")]
 
 
 def _adopt_orphans() -> None:
