@@ -146,6 +146,7 @@ async def find(visit: Visit) -> Slot:
     return (await visit.search(CONFIG))[0]
 
 
+@pytest.mark.feature("S0.8")
 async def test_the_whole_way_from_the_front_page_to_a_booking_that_the_portal_lists(
     visit: Visit, demo: DemoPortal, phone: Phone
 ) -> None:
@@ -392,6 +393,7 @@ async def test_a_browser_that_dies_is_no_portal_that_changed(inside: Visit, page
 # Searching and booking
 
 
+@pytest.mark.feature("S0.10", "S0.11", "S1.27")
 async def test_licence_exam_and_places_are_what_was_asked_for(inside: Visit, demo: DemoPortal) -> None:
     config = {"licence": "A2", "exam": "Theory test", "places": ["Örebro", "Enköping", "Gävle", "Västerås"]}
     await choose(inside)
