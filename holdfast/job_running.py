@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
 
 from automation.artifacts import Artifacts
 from automation.jobs import Runner
@@ -12,6 +16,10 @@ from domain.automation import Automation
 from domain.live import Live
 from domain.portals import Visits
 from holdfast.settings import Settings
+
+HOURLY = 3600.0
+
+log = structlog.get_logger("holdfast.jobs")
 
 
 def why_off(settings: Settings, portals: Collection[str]) -> str | None:
@@ -42,6 +50,8 @@ def runner_of(settings: Settings, automation: Automation, live: Live, secret: by
         from automation.visits import open_visits  # playwright costs a third of a second to import
 
         demo = automation.portals.get("demo")
+        artifacts, keep = Artifacts(settings.artifacts), timedelta(hours=settings.artifact_hours)
+        forgetting = asyncio.create_task(_forget(artifacts, keep), name="artifacts")
         async with open_visits(
             program,
             settings.data_dir / "run",
@@ -50,10 +60,23 @@ def runner_of(settings: Settings, automation: Automation, live: Live, secret: by
             at_once=settings.jobs_per_worker,
             memory=settings.job_memory_mib << 20,
             inside=frozenset(demo.origins if demo else ()),
-            artifacts=Artifacts(settings.artifacts) if settings.artifact_hours else None,
+            artifacts=artifacts if keep else None,
         ) as opened:
-            yield opened
+            try:
+                yield opened
+            finally:
+                forgetting.cancel()
 
     return Runner(
         automation, live, visits, secret, settings.jobs_per_worker, max(1.0, settings.shutdown_grace_seconds)
     )
+
+
+async def _forget(artifacts: Artifacts, keep: timedelta) -> None:
+    """Remove files of failures when their time is over; the database forgets them by itself."""
+    while True:
+        try:
+            await asyncio.to_thread(artifacts.forget, keep)
+        except OSError as error:
+            log.warning("artifacts.not_forgotten", error=type(error).__name__)
+        await asyncio.sleep(HOURLY)
