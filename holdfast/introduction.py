@@ -33,7 +33,7 @@ Holdfast listens on {url}
   database    {database}
   broker      {broker or _between(settings)}
   worker      {worker}{processes}
-  automation  off: booking on portals is not part of this version{demo}
+  automation  {_automation(settings, len(sockets))}{demo}
 Ctrl-C stops."""
     )
 
