@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
+import pytest_asyncio
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -29,7 +31,10 @@ from holdfast.transport.server import Server
 from holdfast.transport.socket_protocol import SocketProtocol
 from holdfast.web import make_web
 from tests.graphql.automating import PNG, PORTAL_URL, SLOT, UNTIL_CODE, Automating, Running
+from tests.servers import PostgresServer
 from tests.world import World, new_world
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Json = dict[str, Any]
 Answer = httpx2.Response
@@ -136,10 +141,21 @@ async def open_house(data_dir: Path, database_url: str, **settings: Any) -> Asyn
             await web.watch.close()
 
 
-@pytest.fixture
-async def house(data_dir: Path, database_url: str) -> AsyncIterator[House]:
-    async with open_house(data_dir, database_url) as made:
-        yield made
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(run_dir: Path, postgres: PostgresServer) -> AsyncIterator[House]:
+    folder = Path(tempfile.mkdtemp(prefix="older-", dir=run_dir))
+    folder.chmod(0o711)
+    with postgres.database() as database_url:
+        async with open_house(folder, database_url) as made:
+            yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def house(shared: House) -> House:
+    """One server a module; each test begins without jobs, with somebody new and a worker."""
+    await shared.world.tables.execute("TRUNCATE automation_job, automation_worker, webhook_endpoint CASCADE")
+    await shared.world.tables.execute("UPDATE portal SET enabled = true")
+    return replace(shared, jobs=await Automating.of(shared.world))
 
 
 # ---------------------------------------------------------------------------------------- the requests
@@ -237,7 +253,7 @@ async def test_an_id_stands_for_one_job_that_is_not_over(house: House) -> None:
 
 
 @pytest.mark.feature(*(f"S1.{number}" for number in range(14, 25)))
-def test_every_status_has_a_word_that_they_know() -> None:
+async def test_every_status_has_a_word_that_they_know() -> None:
     theirs = (
         "starting navigating login bankid qr_waiting authenticated configuring locations searching booking"
     )
