@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "HOLDFAST_"
 SHORTEST_SECRET = 32
+PORTALS = ("demo", "trafikverket")
 
 Several = Annotated[tuple[str, ...], NoDecode]
 """Values separated by commas in the environment."""
@@ -324,7 +325,14 @@ class Settings(BaseSettings):
             raise ValueError(f"give {SHORTEST_SECRET} characters or more")
         return value
 
-    @field_validator("public_url")
+    @field_validator("portals")
+    @classmethod
+    def _adapters(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if strange := [value for value in values if value not in PORTALS]:
+            raise ValueError(f"there is no portal {strange[0]}; there are {' and '.join(PORTALS)}")
+        return values
+
+    @field_validator("public_url", "demo_portal_url")
     @classmethod
     def _web(cls, value: str | None) -> str | None:
         return _with_scheme(value, "https", "http")

@@ -104,6 +104,8 @@ def test_a_misspelt_name_is_told_the_nearest(monkeypatch: pytest.MonkeyPatch) ->
         ("REDIS_URL", "http://redis", "redis://"),
         ("ALLOWED_ORIGINS", "*", "no wildcard"),
         ("ALLOWED_ORIGINS", "https://a.example/path", "no path"),
+        ("PORTALS", "demo,nowhere", "no portal nowhere"),
+        ("DEMO_PORTAL_URL", "127.0.0.1:8001", "https://"),
         ("TRUSTED_PROXIES", "proxy.example", "IPv4 or IPv6"),
         ("ACCESS_TOKEN_MINUTES", "0", "greater than or equal to 1"),
         ("LOG_LEVEL", "loud", "'debug', 'info'"),
