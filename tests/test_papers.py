@@ -156,7 +156,8 @@ def test_the_story_is_told_in_documents() -> None:
     told = "".join(block for name, block in DOCUMENTS if name == "README.md")
     for field in ("login", "schedules", "seatChanges", "reserve", "book", "cancelBooking"):
         assert f"{field}(" in told
-    assert {name for name, _ in DOCUMENTS} >= {name_of(example) for example in EXAMPLES}
+    asking = [example for example in EXAMPLES if not example.stem.startswith("webhook-")]  # those are called
+    assert {name for name, _ in DOCUMENTS} >= {name_of(example) for example in asking}
 
 
 @pytest.mark.parametrize(("name", "document"), DOCUMENTS, ids=[name for name, _ in DOCUMENTS])
