@@ -20,6 +20,7 @@ from domain.errors import (
     InvalidInput,
     NotFound,
     PolicyViolation,
+    PortalUnavailable,
     Refusal,
     RefusalCode,
     ReservationExpired,
@@ -47,6 +48,7 @@ REFUSALS: list[Refusal] = [
     ReservationLimitReached("Enough.", limit=5, retry_at=NOW),
     ReservationLimitReached("Enough.", limit=5),
     Conflict("Changed.", ("expectedVersion",)),
+    PortalUnavailable("Not now.", ("portalKey",)),
     IdempotencyMismatch("Another input."),
     PolicyViolation("Started."),
 ]
