@@ -66,7 +66,7 @@ async def workplace(house: World) -> AsyncIterator[Workplace]:
     await house.tables.execute("UPDATE portal SET enabled = true")
 
 
-@pytest.mark.feature("S1.26", "S1.43")
+@pytest.mark.feature("S1.14", "S1.25", "S1.43")
 async def test_a_job_is_run_to_a_booking_and_every_step_is_in_the_log(workplace: Workplace) -> None:
     job = await workplace.start()
     async with workplace.working():
@@ -92,6 +92,10 @@ async def test_a_job_is_run_to_a_booking_and_every_step_is_in_the_log(workplace:
     told = await workplace.events(job.id)
     assert told[:2] == ["automation.queued", "automation.started"]
     assert told[-1] == "automation.completed"
+    assert job.progress == 100
+    assert all(step.message for step in job.steps)
+    assert job.started_at is not None
+    assert job.finished_at is not None
     assert workplace.visits.open == 0
     assert await workplace.live.code(job.id) is None
 
@@ -369,7 +373,6 @@ async def test_a_browser_that_always_crashes_ends_the_job_after_five_attempts(wo
     assert (ended.failure, ended.attempt) == (F.BROWSER_CRASHED, 5)
 
 
-@pytest.mark.feature("S0.14")
 async def test_the_page_of_a_job_that_runs_is_shown_to_who_watches(workplace: Workplace) -> None:
     job = await workplace.start()
     held = workplace.visits.hold(job, "search")
@@ -379,6 +382,7 @@ async def test_the_page_of_a_job_that_runs_is_shown_to_who_watches(workplace: Wo
         assert picture.job_id == job.id
 
 
+@pytest.mark.feature("S0.20")
 async def test_what_nobody_thought_of_ends_the_job_without_the_words_of_a_page(
     workplace: Workplace, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -390,6 +394,7 @@ async def test_what_nobody_thought_of_ends_the_job_without_the_words_of_a_page(
     said = "".join((*capsys.readouterr(), caplog.text, ended.message))
     assert "RuntimeError" in said
     assert "scripted_visit.py:" in said
+    assert said.count(str(job.id)) > 8  # each step, by the job's id
     assert "Lindström" not in said
 
 
