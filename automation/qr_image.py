@@ -36,8 +36,9 @@ def _on_white(picture: Image.Image) -> Image.Image:
     if picture.mode in ("1", "L"):
         return picture.convert("L")
     colours = picture.convert("RGBA")
-    paper = Image.new("RGBA", colours.size, "white")
-    return Image.alpha_composite(paper, colours).convert("L")
+    if colours.getchannel("A").getextrema() != (255, 255):
+        colours = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
+    return colours.convert("L")
 
 
 def _read(grey: Image.Image) -> str | None:

@@ -2,8 +2,7 @@
 // Tells of each picture that may be a code as soon as the page shows it, as PNG or as the page's own data: URL.
 ({ tell, autostart, every }) => {
   const SQUARE = 0.75; // a code is about as wide as it is high
-  const LEAST = 320; // pixels: a code drawn with one pixel a module cannot be read
-  const MOST = 1600;
+  const MOST = 1600; // pixels
   const PRINT = 64; // pixels of a canvas looked at for a change: about one in each module
   const ATTRIBUTES = ["src", "srcset", "href", "d", "x", "y", "width", "height", "fill", "points", "transform"];
 
@@ -25,14 +24,12 @@
   const squarish = (width, height) =>
     Math.min(width, height) >= 21 && Math.min(width, height) / Math.max(width, height) >= SQUARE;
 
-  // Drawn anew where it is too small or too large to be read, on white: modules may be all that is painted.
+  // On white: modules may be all that is painted.
   const drawn = (width, height, draw) => {
-    const larger = Math.max(1, Math.ceil(LEAST / Math.max(width, height)));
-    const scale = Math.min(larger, MOST / Math.max(width, height));
+    const scale = Math.min(1, MOST / Math.max(width, height));
     const to = pen(Math.round(width * scale), Math.round(height * scale));
     to.fillStyle = "white";
     to.fillRect(0, 0, to.canvas.width, to.canvas.height);
-    to.imageSmoothingEnabled = scale < 1;
     to.scale(scale, scale);
     draw(to);
     return to.canvas.toDataURL();
@@ -48,7 +45,7 @@
   const ofCanvas = (canvas) => {
     const { width, height } = canvas;
     if (!squarish(width, height)) return null;
-    if (width >= LEAST && width <= MOST) return canvas.toDataURL();
+    if (Math.max(width, height) <= MOST) return canvas.toDataURL();
     return drawn(width, height, (to) => to.drawImage(canvas, 0, 0));
   };
 
