@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -15,10 +14,6 @@ import structlog
 from domain.live import MOST_PICTURES, Audience, Live
 from domain.portals import Visit, VisitFailed
 
-WIDTH: Final = 1024
-"""Pixels: wider pictures are made smaller."""
-
-QUALITY: Final = 60
 PATIENCE: Final = 5.0
 """Seconds that a picture may take."""
 
@@ -61,24 +56,11 @@ async def serve_pictures(live: Live, job_id: UUID, visit: Visit) -> None:
 async def _show(live: Live, job_id: UUID, visit: Visit, audience: Audience) -> None:
     try:
         async with asyncio.timeout(PATIENCE):
-            own = narrowed(await visit.picture(with_code=True)) if audience.own else None
-            masked = narrowed(await visit.picture(with_code=False)) if audience.masked else None
+            own = await visit.picture(with_code=True) if audience.own else None
+            masked = await visit.picture(with_code=False) if audience.masked else None
             await live.show_picture(job_id, own, masked)
     except (VisitFailed, TimeoutError) as failure:
         log.debug("screen.none", job=str(job_id), error=type(failure).__name__)
-
-
-def narrowed(jpeg: bytes) -> bytes:
-    """A picture no wider than `WIDTH`."""
-    from PIL import Image  # a server that runs no jobs does without
-
-    picture = Image.open(io.BytesIO(jpeg), formats=("JPEG",))
-    if picture.width <= WIDTH:
-        return jpeg
-    out = io.BytesIO()
-    height = round(picture.height * WIDTH / picture.width)
-    picture.resize((WIDTH, height), Image.Resampling.BILINEAR).save(out, "JPEG", quality=QUALITY)
-    return out.getvalue()
 
 
 def _left(began: float, per_second: float) -> float:
