@@ -141,10 +141,10 @@ class Courier:
         async with self._begin(None) as tx:
             await tx.webhooks.finish(self.worker, [each for _, each in outcomes])
         del self._outcomes[: len(outcomes)]
-        await self._judge(outcomes)
         for endpoint_id, each in outcomes:
             if line := self._lines.get(endpoint_id):
                 line.held.discard(each.number)
+        await self._judge(outcomes)
 
     async def _judge(self, outcomes: list[tuple[UUID, Outcome]]) -> None:
         """Note which endpoints fail, and disable those that did so for too long or are gone."""
@@ -175,6 +175,8 @@ class Courier:
     async def _take(self, touched: set[UUID]) -> None:
         """Take and renew leases, and give back those of endpoints that have nothing to send."""
         now, wanted = monotonic(), set(touched)
+        for lapsed in [id_ for id_, line in self._lines.items() if line.until <= now]:
+            del self._lines[lapsed]  # another may have had it since: what waits here may have been sent
         if now - self._looked >= TICK:
             self._looked = now
             async with self._begin(None) as tx:
@@ -234,14 +236,16 @@ class Courier:
 
     async def _deliver(self, line: Line, due: Due) -> None:
         endpoint = line.endpoint
-        message = self._messages.of_event(endpoint, due.event, due.job, datetime.now(UTC))
-        attempt = await self._post(endpoint.url, message)
-        came = outcome(due.number, due.tries, attempt, random.random())  # noqa: S311 - spreads load, guards nothing
-        self.sent[came.status] += 1
-        self._outcomes.append((endpoint.id, came))
-        self._came.set()
-        line.busy -= 1
-        self._send(line)
+        try:
+            message = self._messages.of_event(endpoint, due.event, due.job, datetime.now(UTC))
+            attempt = await self._post(endpoint.url, message)
+            came = outcome(due.number, due.tries, attempt, random.random())  # noqa: S311 - spreads load, guards nothing
+            self.sent[came.status] += 1
+            self._outcomes.append((endpoint.id, came))
+        finally:
+            line.busy -= 1
+            self._came.set()
+            self._send(line)
 
     def _begun(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

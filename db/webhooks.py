@@ -276,6 +276,17 @@ freed AS (
 )
 SELECT count(*) FROM gone
 """
+_FORGET_OF_JOBS = """
+WITH gone AS (
+  DELETE FROM webhook_endpoint w USING (
+    SELECT w.id FROM webhook_endpoint w JOIN automation_job j ON j.id = w.job_id
+    WHERE j.finished_at < now() - $1::interval
+      AND NOT EXISTS (SELECT FROM webhook_delivery d WHERE d.endpoint_id = w.id) LIMIT $2
+  ) old
+  WHERE w.id = old.id RETURNING w.id
+)
+SELECT count(*) FROM gone
+"""
 _CODE_ENDPOINTS = f"""
 SELECT {_ENDPOINT}, {_JOB} FROM webhook_endpoint w JOIN automation_job j ON j.id = $1
 WHERE w.status = 'ACTIVE' AND w.types @> ARRAY['{QR_CODE}'] AND w.account_id = j.account_id
@@ -448,8 +459,9 @@ class Webhooks:
         await self._connection.execute(_RELEASE, worker, endpoints)
 
     async def forget(self, keep: timedelta, limit: int) -> int:
-        """Drop deliveries that are older than ``keep``, up to ``limit``; how many were dropped."""
-        return int(await self._connection.fetchval(_FORGET, keep, limit))
+        """Drop deliveries that are older than ``keep``, and endpoints of jobs that ended before; how many."""
+        deliveries = int(await self._connection.fetchval(_FORGET, keep, limit))
+        return deliveries + int(await self._connection.fetchval(_FORGET_OF_JOBS, keep, limit))
 
     async def code_endpoints(self, job_id: UUID) -> Sequence[tuple[Endpoint, OlderJob]]:
         """Active endpoints of its owner that asked for the login codes of a job, and what they are told of it."""

@@ -296,7 +296,10 @@ class WebhookStore(Protocol):
         """Give up the right to send to these."""
 
     async def forget(self, keep: timedelta, limit: int) -> int:
-        """Drop deliveries that are older than ``keep``, up to ``limit``; how many were dropped."""
+        """Drop deliveries that are older than ``keep``, and endpoints of jobs that ended before; how many.
+
+        Up to ``limit`` of each.
+        """
 
     async def code_endpoints(self, job_id: UUID) -> Sequence[tuple[Endpoint, OlderJob]]:
         """Active endpoints of its owner that asked for the login codes of a job, and what they are told of it."""
