@@ -9,6 +9,7 @@ many sockets, messages or bytes, 1013 where it is to be tried again later. Who d
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Hashable, Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,9 @@ from holdfast.transport.socket import may_come
 from holdfast.transport.tenure import Tenure
 
 NORMAL, NO_SUCH_JOB = 1000, 4404
+
+
+_log = logging.getLogger(__name__)
 
 
 class Over(Exception):
@@ -67,6 +71,9 @@ class OlderSocket:
             await talk.close(over)
         except Gone:
             return
+        except Exception as error:
+            _log.error("an older socket failed", exc_info=error, extra={"request_id": request_id_of(headers)})
+            await talk.close(Over(CloseCode.BROKEN, "Internal error"))
 
 
 class Talk:

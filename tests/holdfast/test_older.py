@@ -7,7 +7,7 @@ import base64
 import json
 import tempfile
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -493,3 +493,23 @@ async def test_sockets_of_one_account_are_bounded(data_dir: Path, database_url: 
             await told(first, "status_update")
             async with house.watching("mine") as second:
                 assert await closed(second) == 1008
+
+
+async def test_a_server_that_stops_says_so_and_waits_for_no_socket(data_dir: Path, database_url: str) -> None:
+    async with AsyncExitStack() as left_open:
+        async with open_house(data_dir, database_url) as house:
+            await house.jobs.start(reference="mine")
+            connection = await left_open.enter_async_context(house.watching("mine"))
+            await told(connection, "status_update")
+        assert await closed(connection) in (1001, 1012)
+
+
+async def test_what_nobody_expected_closes_the_socket_and_tells_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.jobs.start(reference="mine")
+    monkeypatch.setattr(words, "status_update", lambda job: 1 / 0)
+    async with house.watching("mine") as connection:
+        assert await closed(connection) == 1011
+        assert connection.close_reason == "Internal error"
+    assert "an older socket failed" in caplog.text
