@@ -112,16 +112,16 @@ class JobRun:
         if self.ending is None:
             self.ending = Ending.STOP
             if self.fence is None:
-                self._cancel()
+                self.break_off()
             else:
-                asyncio.get_running_loop().call_later(LAST_WORDS, self._cancel)
+                asyncio.get_running_loop().call_later(LAST_WORDS, self.break_off)
 
     def leave(self) -> None:
         """Break off so that another worker can go on; behind the fence, only when ``break_off`` follows."""
         if self.ending is None:
             self.ending = Ending.LEAVE
             if self.fence is None:
-                self._cancel()
+                self.break_off()
 
     def lost(self) -> None:
         """Break off at once, and write nothing more."""
@@ -130,7 +130,7 @@ class JobRun:
 
     def break_off(self) -> None:
         """Break off wherever it is."""
-        self._cancel()
+        self.walking.cancel()
 
     def done(self) -> None:
         """Nothing watches over it any more."""
@@ -239,9 +239,6 @@ class JobRun:
                 if monotonic() + AGAIN > self.lease_ends:
                     raise LeaseLost from None
                 await asyncio.sleep(AGAIN)
-
-    def _cancel(self) -> None:
-        self.walking.cancel()
 
     def _log_step(self, status: AutomationStatus) -> None:
         now = monotonic()

@@ -153,6 +153,8 @@ class Runner:
             with suppress(LeaseLost, TimeoutError):
                 async with asyncio.timeout(max(0.0, run.lease_ends - monotonic())):
                     await self._conclude(run, run.walking)
+        except Exception as error:  # its lease runs out, and another worker goes on
+            log.error("job.unsettled", job=str(run.job_id), error=type(error).__name__, at=_places(error))
         finally:
             run.done()
             del self._attending[run]

@@ -220,7 +220,7 @@ async def test_a_shutdown_behind_the_fence_gives_the_click_its_time(workplace: W
         return workplace.visits.ledgers[job.account_id].book(UPPSALA)
 
     workplace.visits.scripts[job.id] = {"confirm": [slow]}
-    async with workplace.working():
+    async with workplace.working(grace=20.0):
         await asyncio.wait_for(clicked.wait(), 10)
     assert (await workplace.job(job)).status is S.COMPLETED
 
@@ -230,7 +230,7 @@ async def test_a_shutdown_that_the_click_outlasts_leaves_it_to_the_next_worker_t
 ) -> None:
     job = await workplace.start()
     held = workplace.visits.hold(job, "my_bookings", None)  # the one after the click
-    async with workplace.working():
+    async with workplace.working(grace=0.3):
         await asyncio.wait_for(held.wait(), 10)
     left = await workplace.job(job)
     assert (left.status, left.fence) == (S.QUEUED, UPPSALA)
