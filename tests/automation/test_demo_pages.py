@@ -205,7 +205,7 @@ async def test_a_page_on_which_no_code_can_be_read_is_one_that_changed(
 async def test_an_order_that_nobody_scans_is_followed_by_another(
     visit: Visit, demo: DemoPortal, phone: Phone
 ) -> None:
-    await demo.scenario(order_seconds=1)
+    await demo.scenario(order_seconds=2)
     first = await shown(visit)
     async with visit.codes() as codes, asyncio.timeout(5):
         async for code in codes:
@@ -262,7 +262,6 @@ async def test_on_the_same_device_the_link_beside_the_code_opens_the_app(visit: 
 # What a step may meet
 
 TROUBLE: Mapping[str, type[Exception]] = {
-    "error": PortalDown,
     "broken": PortalDown,
     "maintenance": PortalDown,
     "captcha": CaptchaShown,
@@ -281,7 +280,16 @@ async def test_before_the_login_trouble_is_told_apart_and_one_can_begin_again(
     await shown(visit)
 
 
-@pytest.mark.parametrize("kind", TROUBLE)
+async def test_an_error_maintenance_and_a_broken_gateway_are_a_portal_that_is_down(
+    inside: Visit, demo: DemoPortal
+) -> None:
+    for kind in ("error", "maintenance", "broken"):
+        await demo.trouble("bookings", kind)
+        with pytest.raises(PortalDown):
+            await inside.my_bookings()
+
+
+@pytest.mark.parametrize("kind", ["broken", "captcha", "signed-out"])
 async def test_trouble_at_any_step_is_told_apart_and_the_list_tells_what_became_of_a_booking(
     inside: Visit, page: Page, demo: DemoPortal, kind: str
 ) -> None:
@@ -471,21 +479,21 @@ async def test_another_time_than_was_asked_for_is_told_and_never_booked_for_it(
     assert slot in await inside.search(CONFIG)
 
 
-async def test_a_time_whose_keeping_ran_out_is_taken_and_nothing_booked(
+async def test_a_time_that_is_kept_no_more_is_taken_and_nothing_booked(
     inside: Visit, demo: DemoPortal
 ) -> None:
-    await demo.scenario(keep_seconds=2)
     slot = await inside.choose(await find(inside))
-    await demo.trouble("book", "slow", seconds=2)
+    await demo.do("take", id=(await demo.log("kept"))[0]["time"])
     with pytest.raises(SlotTaken):
         await inside.confirm(slot)
+    assert [entry["person"] for entry in await demo.log("booking-refused")] == ["D-0001"]
     assert await demo.booked() == {}
 
 
 async def test_pages_that_load_themselves_anew_undo_nothing(
     visit: Visit, demo: DemoPortal, phone: Phone
 ) -> None:
-    await demo.scenario(refresh_seconds=0.8)
+    await demo.scenario(refresh_seconds=1.5)
     code = await shown(visit)
     async with visit.codes() as codes, asyncio.timeout(5):
         texts = {(await anext(codes)).text for _ in range(3)}
