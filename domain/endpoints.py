@@ -103,10 +103,10 @@ class Endpoints:
         """
         account_id = signed_in_user(viewer)
         checked_url(wish.url, http=self.http)
-        types = checked_types(wish.types)
-        if wish.older and not all(each.startswith("automation.") for each in types):
+        types = checked_types(wish.types, older=wish.older)
+        if wish.organization_id is None and viewer.grant is not None:
             raise InvalidInput(
-                "The older systems knew automation alone: name types of `automation.`.", ("types",)
+                "A key makes endpoints of its organization alone: name it.", ("organizationId",)
             )
 
         async def work(tx: Transaction) -> SavedEndpoint:

@@ -395,6 +395,7 @@ async def test_what_a_worker_had_in_hand_when_it_died_another_sends_again(house:
 
 
 async def test_a_sample_is_sent_at_once_and_its_attempt_reported(house: House) -> None:
+    await house.subscribe("/other")
     sent = await house.endpoints.test(house.departure.staff, house.saved.id)
     assert (sent.status, sent.event.type) == (DeliveryStatus.SUCCEEDED, "webhook.tested")
     assert house.saved.secret is not None
@@ -406,9 +407,9 @@ async def test_a_sample_is_sent_at_once_and_its_attempt_reported(house: House) -
         resource = await house.resource()
         del house.receiver.answers["/hook"]
         await house.receiver.until(lambda: resource.id.hex in versions(house.receiver), 10)
-    assert len([got for got in house.receiver.got if house.saved.id.hex in got.id]) == 2, (
-        "nobody else sends it"
-    )
+        await house.receiver.until(lambda: resource.id.hex in versions(house.receiver, "/other"))
+    samples = [got.path for got in house.receiver.got if house.saved.id.hex in got.id]
+    assert samples == ["/hook"] * 2, "nobody else sends it, and nobody else hears of it"
 
 
 async def test_deliveries_go_with_the_log(house: House) -> None:

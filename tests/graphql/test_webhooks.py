@@ -1,0 +1,123 @@
+"""Webhooks through GraphQL: made, listed, changed, paged, and refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from domain.ids import new_id
+from domain.scopes import Grant, Scope
+from schema.ids import encode
+from tests.world import Departure, World
+
+SAVED = """... on WebhookEndpointSaved {
+  secret endpoint { id url types status older organizationId jobId failingSince }
+} ... on Refusal { code path }"""
+CREATE = f"mutation ($input: WebhookEndpointInput!) {{ createWebhookEndpoint(input: $input) {{ {SAVED} }} }}"
+UPDATE = (
+    f"mutation ($input: UpdateWebhookEndpointInput!) {{ updateWebhookEndpoint(input: $input) {{ {SAVED} }} }}"
+)
+DELETE = f"mutation ($input: IdInput!) {{ deleteWebhookEndpoint(input: $input) {{ {SAVED} }} }}"
+ROTATE = f"mutation ($input: IdInput!) {{ rotateWebhookSecret(input: $input) {{ {SAVED} }} }}"
+REPLAY = f"mutation ($input: ReplayEventsInput!) {{ replayEvents(input: $input) {{ {SAVED} }} }}"
+ALL = "{ webhookEndpoints { id } }"
+DELIVERIES = """query ($id: ID!, $after: String, $status: DeliveryStatus) { node(id: $id) { ... on WebhookEndpoint {
+  deliveries(first: 2, after: $after, status: $status) {
+    nodes { id status nextAttemptAt event { type } attempts { statusCode } }
+    pageInfo { hasNextPage endCursor } } } } }"""
+URL = "https://hooks.example/holdfast"
+
+
+@pytest.fixture
+async def departure(world: World) -> Departure:
+    """Give an organization with something to sell."""
+    return await world.departure()
+
+
+def wish(departure: Departure | None = None, **more: Any) -> dict[str, Any]:
+    owner = {"organizationId": encode("Organization", departure.organization.id)} if departure else {}
+    return {"url": URL, "types": ["resource.*"], **owner, **more}
+
+
+async def test_a_secret_is_shown_once_and_again_to_the_same_request(
+    world: World, departure: Departure
+) -> None:
+    staff, request = departure.staff, wish(departure, idempotencyKey="once")
+    first = await world.data(CREATE, staff, input=request)
+    assert first["secret"].startswith("whsec_")
+    assert await world.data(CREATE, staff, input=request) == first
+    id_ = first["endpoint"]["id"]
+    assert await world.data(ALL, staff) == [{"id": id_}]
+    changed = await world.data(UPDATE, staff, input={"id": id_, "paused": True, "types": ["*"]})
+    assert changed["secret"] is None
+    assert (changed["endpoint"]["status"], changed["endpoint"]["types"]) == ("PAUSED", ["*"])
+    rotated = await world.data(ROTATE, staff, input={"id": id_})
+    assert rotated["secret"] not in (None, first["secret"])
+    assert (await world.data(DELETE, staff, input={"id": id_}))["endpoint"]["id"] == id_
+    assert await world.data(ALL, staff) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        ({"url": "https://user:word@hooks.example/"}, None),
+        ({"url": "https://hooks.example/#part"}, ["url"]),
+        ({"types": []}, ["types"]),
+        ({"types": ["no type"]}, ["types"]),
+        ({"older": True}, ["types"]),
+    ],
+)
+async def test_what_is_wrong_is_named(world: World, more: dict[str, Any], path: list[str] | None) -> None:
+    result = await world.run(CREATE, await world.person(), input=wish(**more))
+    if path is None:
+        assert result["errors"]
+    else:
+        assert result["data"]["createWebhookEndpoint"] == {"code": "INVALID_INPUT", "path": path}
+
+
+async def test_deliveries_are_paged_the_newest_first(world: World, departure: Departure) -> None:
+    saved = await world.data(CREATE, departure.staff, input=wish(departure))
+    for _ in range(3):
+        await world.resource(departure.organization, departure.staff)
+    async with world.app.database.begin(None) as tx:
+        await tx.webhooks.tell(100)
+    id_ = saved["endpoint"]["id"]
+    first = (await world.data(DELIVERIES, departure.staff, id=id_))["deliveries"]
+    assert [node["event"]["type"] for node in first["nodes"]] == ["resource.saved"] * 2
+    assert {node["status"] for node in first["nodes"]} == {"PENDING"}
+    after = first["pageInfo"]["endCursor"]
+    second = (await world.data(DELIVERIES, departure.staff, id=id_, after=after))["deliveries"]
+    assert len(second["nodes"]) == 1
+    assert not second["pageInfo"]["hasNextPage"]
+    ids = [node["id"] for node in (*first["nodes"], *second["nodes"])]
+    assert len(set(ids)) == 3
+    dead = (await world.data(DELIVERIES, departure.staff, id=id_, status="DEAD"))["deliveries"]
+    assert dead["nodes"] == []
+
+
+async def test_a_replay_needs_a_cursor_of_this_log(world: World, departure: Departure) -> None:
+    saved = await world.data(CREATE, departure.staff, input=wish(departure))
+    request = {"endpointId": saved["endpoint"]["id"], "after": "bm9uZQ"}
+    assert await world.data(REPLAY, departure.staff, input=request) == {
+        "code": "INVALID_INPUT",
+        "path": ["after"],
+    }
+    events = "{ events(first: 1) { nodes { cursor } } }"
+    cursor = (await world.data(events, departure.staff))["nodes"][0]["cursor"]
+    replayed = await world.data(REPLAY, departure.staff, input=request | {"after": cursor})
+    assert replayed["endpoint"]["id"] == request["endpointId"]
+
+
+async def test_a_key_reaches_its_organizations_endpoints_alone(world: World, departure: Departure) -> None:
+    staff = departure.staff
+    ours = await world.data(CREATE, staff, input=wish(departure))
+    own = await world.data(CREATE, staff, input=wish())
+    assert len(await world.data(ALL, staff)) == 2
+    grant = Grant(new_id(), departure.organization.id, frozenset({Scope.WEBHOOKS}))
+    program = replace(staff, grant=grant)
+    assert await world.data(ALL, program) == [{"id": ours["endpoint"]["id"]}]
+    refused = await world.data(ROTATE, program, input={"id": own["endpoint"]["id"]})
+    assert refused["code"] == "NOT_FOUND"
+    assert (await world.data(CREATE, program, input=wish()))["code"] == "INVALID_INPUT"
