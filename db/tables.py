@@ -393,8 +393,8 @@ class Allocation(SQLModel, table=True):
 class Portal(SQLModel, table=True):
     """Somebody else's portal, as the organization that its bookings belong to.
 
-    ``failures`` count visits in a row that found it down; from the fifth on it is shut for a while, and then ``probing``
-    while the first job tries it again. ``next_turn`` is when the next request may be sent to it.
+    ``failures`` count visits in a row that found it down; from the fifth on it is shut for a while, and then it is
+    ``probing`` while the first job tries it again. ``next_turn`` is when the next request may be sent to it.
     """
 
     __tablename__ = "portal"

@@ -83,10 +83,14 @@ CREATE TABLE artifact (
 """
 
 INDEXES = (
-    "CREATE UNIQUE INDEX automation_job_one_a_subject ON automation_job (account_id, portal_key, subject)"
-    " WHERE finished_at IS NULL",
-    "CREATE UNIQUE INDEX automation_job_one_a_person ON automation_job (portal_key, person)"
-    " WHERE finished_at IS NULL AND person IS NOT NULL",
+    """
+CREATE UNIQUE INDEX automation_job_one_a_subject ON automation_job (account_id, portal_key, subject)
+  WHERE finished_at IS NULL
+""",
+    """
+CREATE UNIQUE INDEX automation_job_one_a_person ON automation_job (portal_key, person)
+  WHERE finished_at IS NULL AND person IS NOT NULL
+""",
     "CREATE INDEX automation_job_reference ON automation_job (account_id, reference) WHERE reference IS NOT NULL",
     "CREATE INDEX automation_job_account ON automation_job (account_id, created_at DESC, id DESC)",
     "CREATE INDEX automation_job_organization ON automation_job (organization_id, created_at DESC, id DESC)",
