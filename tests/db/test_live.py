@@ -17,7 +17,7 @@ from db.redis_live import RedisLive
 from domain.errors import Unavailable
 from domain.live import Audience, Live, LoginCode
 from domain.portals import CapturedCode
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, Wire
 
 SECRET = b"a secret of the server's, long enough"
 JOB = UUID("0192f0c4-0000-7000-8000-000000000001")
@@ -148,10 +148,10 @@ async def test_a_hidden_code_is_gone_at_once_and_everywhere(processes: Processes
 
 async def test_frames_go_on_growing_when_another_worker_has_the_job(processes: Processes) -> None:
     first, second = await processes.another(), await processes.another()
-    frames = [
-        (await worker.show_code(JOB, captured("a code"))).frame for worker in (first, first, second, second)
-    ]
-    assert frames == [1, 2, 3, 4]
+    async with second.codes(JOB) as beside:
+        for frame, worker in enumerate((first, first, second, second), start=1):
+            shown = await worker.show_code(JOB, captured("a code"))
+            assert shown.frame == (await the_next(beside)).frame == frame
 
 
 async def test_one_job_hears_nothing_of_another(processes: Processes) -> None:
@@ -300,12 +300,19 @@ async def test_a_frozen_redis_keeps_no_watcher_beside_the_worker_waiting(redis: 
 async def test_who_was_cut_off_when_a_code_was_shown_gets_it_when_redis_is_heard_again(
     redis: RedisServer,
 ) -> None:
-    async with RedisLive(redis.url, SECRET) as server, server.codes(JOB) as codes:
-        await redis.stop()
-        await redis.start()
-        async with RedisLive(redis.url, SECRET) as worker:
-            await worker.show_code(JOB, captured("shown"))
-            assert (await the_next(codes)).text == "shown"
+    async with (
+        Wire(redis.port) as wire,
+        RedisLive(f"redis://127.0.0.1:{wire.port}", SECRET) as server,
+        RedisLive(redis.url, SECRET) as worker,
+        server.codes(JOB) as codes,
+    ):
+        await worker.show_code(JOB, captured("before"))
+        assert (await the_next(codes)).text == "before"
+        await wire.cut()
+        await worker.show_code(JOB, captured("meanwhile"))
+        assert await nothing_comes(codes)
+        await wire.mend()
+        assert (await the_next(codes)).text == "meanwhile"
 
 
 async def test_an_audience_that_falls_silent_is_forgotten(
@@ -323,16 +330,15 @@ async def test_an_audience_that_falls_silent_is_forgotten(
 
 
 async def test_a_word_that_is_not_understood_makes_nobody_deaf(redis: RedisServer) -> None:
-    async with RedisLive(redis.url, SECRET) as server, RedisLive(redis.url, SECRET) as worker:
-        async with server.codes(JOB) as codes:
-            await worker.show_code(JOB, captured("before"))
-            assert (await the_next(codes)).text == "before"
-            for word in (
-                "code",
-                "code nobody process",
-                f'audience {JOB} process {{"new": 1}}',
-                f"audience {JOB} p",
-            ):
-                await redis.command("PUBLISH", "holdfast-live", word)
-            await worker.show_code(JOB, captured("after"))
-            assert (await the_next(codes)).text == "after"
+    words = ("code", "code nobody process", f'audience {JOB} process {{"new": 1}}', f"audience {JOB} process")
+    async with (
+        RedisLive(redis.url, SECRET) as server,
+        RedisLive(redis.url, SECRET) as worker,
+        server.codes(JOB) as codes,
+    ):
+        await worker.show_code(JOB, captured("before"))
+        assert (await the_next(codes)).text == "before"
+        for word in words:
+            await redis.command("PUBLISH", "holdfast-live", word)
+        await worker.show_code(JOB, captured("after"))
+        assert (await the_next(codes)).text == "after"
