@@ -69,8 +69,10 @@ def measure(run: Run) -> Row:
     late = [came[id_] - committed[id_] for id_ in committed]
     row = Row("webhooks")
     row.figures = [
-        Figure("webhooks, delivered a second", rate, Goal("at least", 500)),
-        Figure("webhooks, commit to arrival, p99 ms", percentile(late, 0.99) * 1e3, Goal("at most", 250)),
+        Figure("webhooks, delivered", rate, Goal("at least", 500), unit="/s"),
+        Figure(
+            "webhooks, commit to arrival, p99", percentile(late, 0.99) * 1e3, Goal("at most", 250), unit="ms"
+        ),
     ]
     row.behind = {
         "holdfast": {
