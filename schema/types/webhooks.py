@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
@@ -13,7 +14,8 @@ from domain import errors
 from domain import webhooks as domain
 from domain.errors import BadRequest
 from domain.events import Position
-from schema.context import Info
+from schema.batches import batched
+from schema.context import Context
 from schema.ids import encode
 from schema.scalars import URL, Cursor
 from schema.types.events import Event, read_log_cursor
@@ -88,16 +90,20 @@ class WebhookEndpoint(Node):
     job_id: strawberry.ID | None = strawberry.field(description="The one job of whose events it is told.")
     value: strawberry.Private[domain.Endpoint]
 
-    @strawberry.field
+    @batched
+    @staticmethod
     async def deliveries(
-        self, info: Info, first: First, after: str | None = None, status: DeliveryStatus | None = None
-    ) -> Connection[Delivery]:
+        endpoints: Sequence[WebhookEndpoint],
+        context: Context,
+        first: First,
+        after: str | None = None,
+        status: DeliveryStatus | None = None,
+    ) -> list[Connection[Delivery]]:
         """What was sent, and is still to be sent, the newest first."""
-        services = info.context.services
-        page = await services.endpoints.deliveries(
-            info.context.viewer, self.value.id, checked_first(first), DELIVERIES.read(after), status
-        )
-        return DELIVERIES.page(page, after, lambda each: Delivery.of(each, services.feed.epoch))
+        use, epoch = context.services.endpoints, context.services.feed.epoch
+        most, place = checked_first(first), DELIVERIES.read(after)
+        pages = [await use.deliveries(context.viewer, one.value.id, most, place, status) for one in endpoints]
+        return [DELIVERIES.page(page, after, lambda each: Delivery.of(each, epoch)) for page in pages]
 
     @classmethod
     def of(cls, value: domain.Endpoint) -> Self:
