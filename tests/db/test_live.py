@@ -148,9 +148,11 @@ async def test_a_hidden_code_is_gone_at_once_and_everywhere(processes: Processes
 
 async def test_frames_go_on_growing_when_another_worker_has_the_job(processes: Processes) -> None:
     first, second = await processes.another(), await processes.another()
+    assert [(await first.show_code(JOB, captured("a code"))).frame for _ in range(2)] == [1, 2]
+    await first.hide_code(JOB)
     async with second.codes(JOB) as beside:
-        for frame, worker in enumerate((first, first, second, second), start=1):
-            shown = await worker.show_code(JOB, captured("a code"))
+        for frame in (3, 4):
+            shown = await second.show_code(JOB, captured("a code"))
             assert shown.frame == (await the_next(beside)).frame == frame
 
 
