@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from time import monotonic
 
-import psutil
 import pytest
 
 from automation.processes import kill, process
@@ -105,14 +104,16 @@ async def test_ctrl_c_does_not_reach_the_keeper(doomed: Doomed) -> None:
 
 
 def test_a_process_that_took_over_an_id_is_not_killed() -> None:
-    sleeping = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        found = process(sleeping.pid)
+    echo = "while True: print(input(), flush=True)"
+    other = subprocess.Popen([sys.executable, "-c", echo], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdin is not None
+    assert other.stdout is not None
+    with other:
+        found = process(other.pid)
         assert found is not None
         kill(type(found)(found.pid, found.parent, found.session, found.started - 1, found.state))
-        assert psutil.Process(sleeping.pid).is_running()
-        assert sleeping.poll() is None
+        other.stdin.write(b"still here\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == b"still here\n"
         kill(found)
-        assert sleeping.wait(5) == -signal.SIGKILL
-    finally:
-        sleeping.communicate()
+        assert other.wait(5) == -signal.SIGKILL
