@@ -169,7 +169,13 @@ async def test_a_frozen_page_repeats_nothing(page: Page, site: Site) -> None:
     async with CodeWatch(page) as watch:
         await page.goto(site.url("canvas", count=1))
         assert (await the_next(watch)).text == text_of(0)
-        await page.evaluate("document.body.append(document.querySelector('canvas'))")
+        await page.evaluate(
+            """() => {
+              const [old, same] = [document.querySelector("canvas"), document.querySelector("canvas").cloneNode()];
+              same.getContext("2d").drawImage(old, 0, 0);
+              old.replaceWith(same);
+            }"""
+        )
         await page.evaluate("document.body.classList.add('darker')")
         assert await nothing_comes(watch)
         assert not watch.outlived.is_set()
