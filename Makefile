@@ -94,7 +94,7 @@ $(GRAPHIQL)/dist/graphiql.js: $(GRAPHIQL_SOURCES)
 
 # Once: jobs at portals need a browser, and nothing else does. `rm .venv/.browser` has it tried again.
 .venv/.browser: | .venv/.installed
-	@.venv/bin/python -m automation.obtaining; touch $@
+	@.venv/bin/python -m automation.browsers.obtaining; touch $@
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	@$(INSTALL) --require-hashes -r requirements-dev.lock

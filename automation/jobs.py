@@ -16,8 +16,8 @@ from uuid import UUID
 
 import structlog
 
+from automation.capture.screen import live_view
 from automation.job_run import UNKNOWN, Ending, JobRun
-from automation.screen import live_view
 from domain.automation import Automation
 from domain.errors import Unavailable
 from domain.events import LoggedEvent

@@ -12,7 +12,7 @@ from time import monotonic
 import structlog
 
 from automation.jobs import Runner
-from automation.webhooks import Courier
+from automation.webhooks.courier import Courier
 from domain.automation import Automation
 from domain.errors import Unavailable
 from domain.expiry import Expiry

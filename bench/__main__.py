@@ -29,7 +29,19 @@ from bench.servers import Stable
 
 HOUSE = Path(__file__).parents[1]
 LATEST = HOUSE / "bench/results/latest.json"
-ROWS = ("reserve", "search", "seat_map", "fan_out", "memory", "statements", "hot", "start", "jobs")
+ROWS = (
+    "reserve",
+    "search",
+    "seat_map",
+    "fan_out",
+    "memory",
+    "statements",
+    "hot",
+    "start",
+    "codes",
+    "webhooks",
+    "jobs",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -58,7 +58,7 @@ class Doomed:
         return next(one for one in self.tree() if "run-driver" in one.cmdline())
 
     def keeper(self) -> psutil.Process:
-        return next(one for one in self.tree() if "automation.reaping" in one.cmdline())
+        return next(one for one in self.tree() if "automation.browsers.reaping" in one.cmdline())
 
     def browsers(self) -> list[psutil.Process]:
         return self.driver().children()
@@ -86,7 +86,7 @@ def kill_worker_with_hung_browsers(doomed: Doomed) -> None:
 
 def kill_worker_with_all_hung(doomed: Doomed) -> None:
     for one in doomed.tree():
-        if "automation.reaping" not in one.cmdline():
+        if "automation.browsers.reaping" not in one.cmdline():
             one.suspend()
     doomed.process.kill()
 

@@ -15,9 +15,9 @@ from uuid import uuid4
 
 from playwright.async_api import Page
 
-from automation import pool
-from automation.program import find_browser
-from automation.visits import open_visits
+from automation.browsers import pool
+from automation.browsers.program import find_browser
+from automation.browsers.visits import open_visits
 from domain.jobs import AutomationStatus, Job
 from domain.portals import BrowserCrashed, Portal
 

@@ -1,7 +1,7 @@
 """Webhooks: endpoints that are told of events, and deliveries, each one event on its way to one endpoint.
 
 The values, the rules and the port; the use cases are in ``domain/endpoints.py``, the words that are sent in
-``domain/messages.py``, and what sends them is ``automation/webhooks.py``.
+``domain/messages.py``, and what sends them is ``automation/webhooks/courier.py``.
 """
 
 from __future__ import annotations

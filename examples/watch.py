@@ -2,7 +2,6 @@
 
 python watch.py [ws://127.0.0.1:8000/graphql]        (pip install websockets)
 """
-# ruff: noqa: T201 - printing is all it does
 
 from __future__ import annotations
 

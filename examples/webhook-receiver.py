@@ -1,7 +1,7 @@
 """Receive webhooks: verify, answer at once, take each event once.
 
-    pip install standardwebhooks
-    WEBHOOK_SECRET=whsec_... python webhook-receiver.py [port]
+pip install standardwebhooks
+WEBHOOK_SECRET=whsec_... python webhook-receiver.py [port]
 """
 
 import os

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from automation.artifacts import file_name
+from automation.capture.artifacts import file_name
 from domain.jobs import Artifact
 
 LIFE = timedelta(minutes=10)

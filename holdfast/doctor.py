@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 
-from automation.program import describe, find_browser
+from automation.browsers.program import describe, find_browser
 from domain.portals import BrowserCrashed
 from holdfast.database import database
 from holdfast.settings import Settings
@@ -94,7 +94,7 @@ async def _browser(settings: Settings, say: Callable[[str], None]) -> bool:
     if settings.automation is False:
         say("fine      browser: none needed, HOLDFAST_AUTOMATION is false")
         return True
-    from automation.trial import trial  # playwright costs a third of a second to import
+    from automation.browsers.trial import trial  # playwright costs a third of a second to import
 
     program = find_browser(settings.browser)
     if program is None and settings.browser is not None:

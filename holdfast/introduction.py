@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
+from automation.browsers.program import describe, find_browser
 from automation.portals import portals
-from automation.program import describe, find_browser
 from holdfast.job_running import why_off
 from holdfast.settings import Settings
 from holdfast.terminal import say

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import structlog
 
-from automation.artifacts import Artifacts
+from automation.browsers.program import find_browser
+from automation.capture.artifacts import Artifacts
 from automation.jobs import Runner
-from automation.program import find_browser
 from domain.automation import Automation
 from domain.live import Live
 from domain.portals import Visits
@@ -46,8 +46,8 @@ def runner_of(settings: Settings, automation: Automation, live: Live, secret: by
 
     @asynccontextmanager
     async def visits() -> AsyncIterator[Visits]:
+        from automation.browsers.visits import open_visits  # playwright costs a third of a second to import
         from automation.portals import visit_of
-        from automation.visits import open_visits  # playwright costs a third of a second to import
 
         demo = automation.portals.get("demo")
         artifacts, keep = Artifacts(settings.artifacts), timedelta(hours=settings.artifact_hours)

@@ -11,9 +11,9 @@ from functools import partial
 from importlib.metadata import version
 
 from automation.portals import portals
-from automation.post import Post
-from automation.webhook_codes import CodesToWebhooks
-from automation.webhooks import Courier
+from automation.webhooks.codes import CodesToWebhooks
+from automation.webhooks.courier import Courier
+from automation.webhooks.post import Post
 from automation.worker import Worker
 from db.broker import Broker, make_broker
 from db.caller import ALL_SEEING

@@ -11,10 +11,10 @@ from typing import Any
 
 from playwright.async_api import Locator, Page
 
-from automation.masking import masked_picture
+from automation.capture.masking import masked_picture
+from automation.capture.qr import CodeWatch
 from automation.portals.demo import fits
 from automation.portals.outcomes import KNOWN, TRIES, Moved, Steps
-from automation.qr import CodeWatch
 from domain.jobs import Slot
 from domain.portals import (
     CaptchaShown,

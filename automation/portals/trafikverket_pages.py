@@ -14,10 +14,10 @@ from typing import Any, Final, TypeVar
 
 from playwright.async_api import Error, Locator, Page, Response
 
-from automation.masking import masked_picture
+from automation.capture.masking import masked_picture
+from automation.capture.qr import CodeWatch
 from automation.portals.outcomes import KNOWN, Steps
 from automation.portals.trafikverket import fits, slot_in, slot_on_line
-from automation.qr import CodeWatch
 from domain.jobs import Slot
 from domain.portals import (
     CaptchaShown,

@@ -17,10 +17,10 @@ from uuid import uuid4
 
 from playwright.async_api import Browser, Page, async_playwright
 
-from automation.masking import masked_picture
-from automation.program import find_browser
-from automation.qr import CodeWatch
-from automation.screen import live_view
+from automation.browsers.program import find_browser
+from automation.capture.masking import masked_picture
+from automation.capture.qr import CodeWatch
+from automation.capture.screen import live_view
 from bench.cpu import used_by_family
 from bench.figures import Figure, Goal, Row, percentile
 from bench.run import Run, say

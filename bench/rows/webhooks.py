@@ -14,7 +14,7 @@ from urllib.parse import urlunsplit
 
 import orjson
 
-from automation.webhooks import IN_FLIGHT
+from automation.webhooks.courier import IN_FLIGHT
 from bench.data import pairs, schedule_gid
 from bench.documents import RESERVE
 from bench.figures import Figure, Goal, Row, percentile

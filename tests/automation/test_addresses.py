@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from automation.addresses import Reachable
-from automation.posting import MOST_READ, Poster, new_poster
+from automation.webhooks.posting import MOST_READ, Poster, new_poster
 from domain.errors import InvalidInput
 from domain.messages import Message
 from domain.webhooks import Attempt, checked_url
@@ -314,7 +314,7 @@ async def test_an_answer_that_does_not_come_is_given_up(
         await over.wait()
         return web.Response()
 
-    monkeypatch.setattr("automation.posting.TIME_OUT", 0.2)
+    monkeypatch.setattr("automation.webhooks.posting.TIME_OUT", 0.2)
     attempt = await answered(receiver, slow)
     over.set()
     assert (attempt.status_code, attempt.error) == (None, "timed_out")

@@ -20,8 +20,8 @@ from httpx2 import ASGITransport, AsyncClient
 from PIL import Image
 from starlette.applications import Starlette
 
-from automation.artifacts import Artifacts, file_name
-from automation.evidence import UNDRAWN
+from automation.capture.artifacts import Artifacts, file_name
+from automation.capture.evidence import UNDRAWN
 from domain.ids import new_id
 from domain.jobs import Artifact, ArtifactKind
 from domain.portals import PortalChanged

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from playwright.async_api import Error as PlaywrightError
 
-from automation import pool as pools
-from automation.program import describe, find_browser
+from automation.browsers import pool as pools
+from automation.browsers.program import describe, find_browser
 from domain.portals import BrowserCrashed, PortalChanged, PortalDown
 from tests.automation.visiting import Site, browsing, program, site
 

@@ -19,8 +19,8 @@ from aiohttp import web
 from PIL import Image
 from playwright.async_api import Browser, Error, Page, async_playwright, expect
 
+from automation.browsers.program import find_browser
 from automation.portals import portals, visit_of
-from automation.program import find_browser
 from domain.jobs import Slot
 from domain.portals import (
     BrowserCrashed,

@@ -20,6 +20,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from automation.capture.qr_image import text_of
 from automation.demo_portal.code_events import drawn
 from automation.demo_portal.diary import Happening
 from automation.demo_portal.orders import Hint, Order, ScanRefused
@@ -27,7 +28,6 @@ from automation.demo_portal.people import PEOPLE, person_of
 from automation.demo_portal.portal import Portal, Session
 from automation.demo_portal.scenario import Scenario, ScenarioRefused, scenario_of
 from automation.demo_portal.times import PLACES, Taken
-from automation.qr_image import text_of
 from holdfast.demo_portal import beside
 from holdfast.settings import Settings, load_settings
 from tests.automation.phone import Phone

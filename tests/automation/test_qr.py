@@ -14,8 +14,8 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Browser, CDPSession, Error, Frame, Page
 
-from automation.qr import CodeWatch, life_of
-from automation.qr_image import text_of as read
+from automation.capture.qr import CodeWatch, life_of
+from automation.capture.qr_image import text_of as read
 from domain.portals import BrowserCrashed, CapturedCode
 from tests.automation.code_page import VARIANTS, Site, changes, code_site, png_of, text_of
 from tests.chromium import chromium

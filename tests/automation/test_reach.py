@@ -16,8 +16,8 @@ import pytest
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page
 
-from automation import reach as reaching
-from automation.reach import REFUSED, open_reach, place_of
+from automation.browsers import reach as reaching
+from automation.browsers.reach import REFUSED, open_reach, place_of
 from domain.portals import PortalChanged
 from tests.automation.visiting import browsing, site
 

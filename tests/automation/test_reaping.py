@@ -13,8 +13,8 @@ from time import monotonic
 
 import pytest
 
-from automation.processes import kill, process
-from automation.reaping import open_folder
+from automation.browsers.processes import kill, process
+from automation.browsers.reaping import open_folder
 from bench.automation_kills import FATAL, SURVIVED, Doomed, alive, kill_browsers
 from tests.automation.visiting import program
 

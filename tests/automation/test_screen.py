@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from automation.screen import live_view
+from automation.capture.screen import live_view
 from db.live import MemoryLive
 from domain.portals import PortalDown, Visit
 

@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
+from automation.browsers.program import find_browser
 from automation.portals import portals, visit_of
 from automation.portals.trafikverket import LICENCES, TrafikverketPortal, slot_in, slot_on_line
-from automation.program import find_browser
 from domain.errors import InvalidInput
 from domain.jobs import AutomationFailure, Outcome, Slot
 from domain.journey import Journey

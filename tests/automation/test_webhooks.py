@@ -17,8 +17,8 @@ import pytest
 from aiohttp import web
 from standardwebhooks import WebhookVerificationError
 
-from automation import webhooks
-from automation.webhooks import Courier
+from automation.webhooks import courier as webhooks
+from automation.webhooks.courier import Courier
 from automation.worker import Loop, _for_ever
 from domain.catalogue import Resource
 from domain.curation import LayoutPlan, SaveResource

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from automation.webhook_codes import CodesToWebhooks
+from automation.webhooks.codes import CodesToWebhooks
 from db.live import MemoryLive
 from domain.automation import StartJob
 from domain.endpoints import EndpointWish

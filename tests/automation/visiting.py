@@ -13,9 +13,9 @@ from uuid import uuid4
 from aiohttp import web
 from playwright.async_api import Page
 
-from automation.artifacts import Artifacts
-from automation.program import find_browser
-from automation.visits import BrowserVisits, open_visits
+from automation.browsers.program import find_browser
+from automation.browsers.visits import BrowserVisits, open_visits
+from automation.capture.artifacts import Artifacts
 from domain.jobs import AutomationStatus, Job
 from domain.portals import Portal
 from tests.chromium import missing

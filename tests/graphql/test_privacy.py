@@ -240,7 +240,11 @@ async def case(world: World) -> Case:
     prefix = await world.tables.fetchval(
         "UPDATE api_key SET expires_at = now() + interval '1 day', last_used_at = now() RETURNING prefix"
     )
-    case.secrets |= {"the endpoint": case.endpoint, "its URL": "hooks.secret.example", "a delivery": case.delivery}
+    case.secrets |= {
+        "the endpoint": case.endpoint,
+        "its URL": "hooks.secret.example",
+        "a delivery": case.delivery,
+    }
     case.secrets |= {"the key": case.api_key, "the key's prefix": prefix, "the key's name": "A till of ours"}
     await _jobs(case)
     case.secrets |= {

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import structlog
 
-from automation.browser import Chromium
-from automation.engine import Engine
-from automation.processes import memory
+from automation.browsers.browser import Chromium
+from automation.browsers.engine import Engine
+from automation.browsers.processes import memory
 from domain.portals import BrowserCrashed
 
 LOOKING = 3.0

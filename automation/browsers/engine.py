@@ -8,8 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from automation.browser import Chromium, Driver, start_driver
-from automation.reaping import bury
+from automation.browsers.browser import Chromium, Driver, start_driver
+from automation.browsers.reaping import bury
 from domain.portals import BrowserCrashed
 
 ANSWER = 2.0

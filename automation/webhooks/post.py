@@ -10,11 +10,11 @@ from domain.messages import Message
 from domain.webhooks import Attempt
 
 if TYPE_CHECKING:
-    from automation.posting import Poster
+    from automation.webhooks.posting import Poster
 
 
 class Post:
-    """Posts messages to URLs given by users, one for a process; see ``automation.posting``.
+    """Posts messages to URLs given by users, one for a process; see ``automation.webhooks.posting``.
 
     ``http`` allows URLs without TLS, ``allowed`` are networks that are let through although they are not public.
     """
@@ -29,7 +29,7 @@ class Post:
         """One attempt, over within 15 s; whatever goes wrong is part of it."""
         if self._poster is None:
             from automation.addresses import Reachable
-            from automation.posting import new_poster
+            from automation.webhooks.posting import new_poster
 
             self._poster = new_poster(Reachable(self._allowed), http=self._http)
             self._open.push_async_callback(self._poster.close)

@@ -15,15 +15,15 @@ from uuid import UUID
 from playwright.async_api import BrowserContext, Page, ViewportSize
 from playwright.async_api import Error as PlaywrightError
 
-from automation.artifacts import Artifacts
-from automation.browser import CLOSE, Chromium, in_time
-from automation.engine import Engine
-from automation.evidence import evidence
-from automation.pool import Pool, open_pool
+from automation.browsers.browser import CLOSE, Chromium, in_time
+from automation.browsers.engine import Engine
+from automation.browsers.pool import Pool, open_pool
+from automation.browsers.reach import open_reach
+from automation.browsers.reaping import open_folder
+from automation.browsers.watched_visit import WatchedVisit
+from automation.capture.artifacts import Artifacts
+from automation.capture.evidence import evidence
 from automation.portals import Opens
-from automation.reach import open_reach
-from automation.reaping import open_folder
-from automation.watched_visit import WatchedVisit
 from domain.jobs import Artifact, Job
 from domain.portals import BrowserCrashed, Portal, Visit
 

@@ -1,8 +1,9 @@
 """Nothing is left behind: no process and no folder of a worker that ended, however it ended.
 
 A worker has a folder, and holds its lock as long as it lives. Its drivers and browsers keep their temporary files
-there, which tells whose they are. Beside the worker runs a keeper (``python -m automation.reaping FOLDER``), in its own
-session: when the line from the worker ends, for whatever reason, it ends what belongs to the folder, and removes it.
+there, which tells whose they are. Beside the worker runs a keeper (``python -m automation.browsers.reaping FOLDER``),
+in its own session: when the line from the worker ends, for whatever reason, it ends what belongs to the folder, and
+removes it.
 What even a keeper has left is swept by the next worker that starts.
 """
 
@@ -23,7 +24,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from uuid import uuid4
 
-from automation.processes import Process, began_in, kill, process, processes, related
+from automation.browsers.processes import Process, began_in, kill, process, processes, related
 
 LOCK = "lock"
 SESSIONS = "sessions"
@@ -38,7 +39,7 @@ async def open_folder(parent: Path) -> AsyncIterator[Path]:
     folder, held = await asyncio.to_thread(_made, parent)
     _adopt_orphans()
     keeper = subprocess.Popen(  # noqa: S603, ASYNC220  # it starts, and is not waited for
-        [sys.executable, "-P", "-m", "automation.reaping", folder],
+        [sys.executable, "-P", "-m", "automation.browsers.reaping", folder],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

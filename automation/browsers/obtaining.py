@@ -1,11 +1,11 @@
-"""``python -m automation.obtaining``: gets a browser where there is none, if it is to be had; never fails."""
+"""``python -m automation.browsers.obtaining``: gets a browser where there is none, if it is to be had; never fails."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-from automation.program import describe, find_browser
+from automation.browsers.program import describe, find_browser
 
 LONGEST = 180.0
 """Seconds that a download of about 100 MB may take."""

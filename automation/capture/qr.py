@@ -21,8 +21,8 @@ from uuid import uuid4
 
 from playwright.async_api import Error, FloatRect, Page
 
-from automation.qr_image import text_of
-from automation.worlds import World, Worlds
+from automation.capture.qr_image import text_of
+from automation.capture.worlds import World, Worlds
 from domain.portals import BrowserCrashed, CapturedCode
 
 SAMPLED_EVERY: Final = 50
@@ -69,7 +69,7 @@ class CodeWatch:
         self._prefix = prefix
         name = f"w{uuid4().hex}"
         options = json.dumps({"tell": name, "autostart": autostart, "every": SAMPLED_EVERY})
-        script = files("automation").joinpath("qr_watch.js").read_text("utf-8")
+        script = files("automation.capture").joinpath("qr_watch.js").read_text("utf-8")
         self._worlds = Worlds(page, name, f"({script.strip()})({options})", self._heard)
         self._last: CapturedCode | None = None
         self._newest: CapturedCode | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from time import perf_counter
 
-from automation.engine import Engine
-from automation.reaping import open_folder
+from automation.browsers.engine import Engine
+from automation.browsers.reaping import open_folder
 
 
 async def trial(program: Path, parent: Path) -> float:

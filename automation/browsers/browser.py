@@ -16,12 +16,12 @@ import structlog
 from playwright.async_api import Browser, CDPSession, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
-from automation.processes import Process, began_in, kill, process, processes, related
-from automation.reaping import family, note, reap
+from automation.browsers.processes import Process, began_in, kill, process, processes, related
+from automation.browsers.reaping import family, note, reap
 from domain.portals import BrowserCrashed
 
 ARGUMENTS = (
-    # Names are looked up, and addresses judged, by who stands between a page and the network (automation/reach.py).
+    # Names are looked up, and addresses judged, by who stands between a page and the network: reach.py
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
     "--proxy-server=socks5://127.0.0.1:9",
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",

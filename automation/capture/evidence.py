@@ -18,8 +18,8 @@ from uuid import uuid4
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page
 
-from automation.browser import in_time
-from automation.trace import Step, veiled_trace
+from automation.browsers.browser import in_time
+from automation.capture.trace import Step, veiled_trace
 from domain.jobs import ArtifactKind
 
 TIME = 3.0
@@ -69,7 +69,7 @@ async def _veil(page: Page) -> str:
     cdp = await page.context.new_cdp_session(page)
     await cdp.send("Emulation.setScriptExecutionDisabled", {"value": True})
     mark = uuid4().hex
-    await page.evaluate(files("automation").joinpath("veil.js").read_text("utf-8"), mark)
+    await page.evaluate(files("automation.capture").joinpath("veil.js").read_text("utf-8"), mark)
     return mark
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
 
-from automation.trace import Step
+from automation.capture.trace import Step
 from domain.portals import BrowserCrashed, PortalChanged, PortalDown, Visit
 
 MOST_STEPS = 1000

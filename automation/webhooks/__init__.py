@@ -1,0 +1,1 @@
+"""Telling endpoints of events, and of login codes."""
