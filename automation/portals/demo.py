@@ -32,9 +32,9 @@ SCHEMA: Mapping[str, Any] = {
         "places": {
             "title": "Places, at most four",
             "type": "array",
-            "items": {"type": "string", "minLength": 1, "maxLength": 60},
             "minItems": 1,
             "maxItems": MOST_PLACES,
+            "items": {"type": "string", "minLength": 1, "maxLength": 60},
             "uniqueItems": True,
             "default": ["Uppsala"],
         },

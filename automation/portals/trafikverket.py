@@ -38,9 +38,9 @@ SCHEMA: Mapping[str, Any] = {
         "places": {
             "title": "Places, as the portal names them, at most four",
             "type": "array",
-            "items": _NAME,
             "minItems": 1,
             "maxItems": MOST_PLACES,
+            "items": _NAME,
             "uniqueItems": True,
         },
         "from": {"title": "Earliest day", **_DAY},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, time
+from time import process_time
 from typing import Any
 
 import pytest
@@ -61,6 +62,28 @@ def test_a_wrong_config_is_refused_with_the_place_of_what_is_wrong(config: Any, 
     with pytest.raises(InvalidInput) as refused:
         PORTAL.checked(config)
     assert refused.value.path == path
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"places": [{"number": number} for number in range(9_000)]},
+        {"places": [{"n": number} for number in range(700)]},
+        {"places": [str(number) if number % 2 else [number] for number in range(800)]},
+        {str(number): number for number in range(600)},
+        {"person": "x" * 8_000},
+        {"person": "x" * 200_000},
+        {"person": "Ada\x00"},
+    ],
+)
+def test_no_config_costs_more_to_refuse_than_a_request_may(config: Any) -> None:
+    with pytest.raises(InvalidInput):
+        PORTAL.checked({"from": "tomorrow"})  # what is imported is
+    began = process_time()
+    with pytest.raises(InvalidInput) as refused:
+        PORTAL.checked(config)
+    assert process_time() - began < 0.05
+    assert len(refused.value.message) <= 200
 
 
 def test_a_job_is_for_its_owner_unless_it_names_another_person() -> None:
