@@ -35,6 +35,10 @@ class Frames:
         if len(self._last) > COUNTED:
             self._last.popitem(last=False)
 
+    def last(self, job_id: UUID) -> int:
+        """The last frame; 0 if none is known."""
+        return self._last.get(job_id, 0)
+
     def following(self, job_id: UUID) -> int:
         """Take the next frame."""
         self.reach(job_id, self._last.get(job_id, 0) + 1)
@@ -59,8 +63,7 @@ class MemoryLive:
 
     async def hide_code(self, job_id: UUID) -> None:
         """Drop it, and take it back from those who have not looked yet."""
-        self._codes.pop(job_id, None)
-        self._code_readers.withdraw(job_id)
+        self._hide(job_id, self._code_frames.last(job_id))
 
     async def code(self, job_id: UUID) -> LoginCode | None:
         """The newest code, while it is valid."""
@@ -106,6 +109,13 @@ class MemoryLive:
         for for_owner, picture in shown:
             self._picture_readers.offer((job_id, for_owner), picture)
         return shown
+
+    def _hide(self, job_id: UUID, frame: int) -> None:
+        """Drop a job's code up to this frame: a word of its end may come after another worker's code."""
+        code = self._codes.get(job_id)
+        if code is not None and code.frame <= frame:
+            del self._codes[job_id]
+            self._code_readers.withdraw(job_id)
 
     def _deliver(self, code: LoginCode) -> None:
         """Hand a code to those who watch here, unless they have a newer one."""

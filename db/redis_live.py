@@ -53,6 +53,12 @@ return frame
 """
 """Store a code under the frame that was meant for it, or the next one if that is taken."""
 
+_HIDE: Final = """
+local frame = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '^%d+'))
+if frame and frame <= tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) end
+"""
+"""Drop a code, unless another worker has shown a newer one."""
+
 AWAY: Final = (RedisError, OSError)
 
 
@@ -67,6 +73,7 @@ class RedisLive(MemoryLive):
         # One attempt more, for a connection that ended unnoticed: the next code is due in a second.
         self._redis = Redis.from_url(url, **{**OPTIONS, **QUICK}, retry=Retry(NoBackoff(), 1))
         self._store = self._redis.register_script(_SHOW)
+        self._drop = self._redis.register_script(_HIDE)
         self._broker = make_broker(url, channel=CHANNEL)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -108,11 +115,12 @@ class RedisLive(MemoryLive):
         return replace(shown, frame=frame)
 
     async def hide_code(self, job_id: UUID) -> None:
-        """Drop it everywhere."""
-        await super().hide_code(job_id)
+        """Drop it everywhere; what another worker has shown since stays."""
+        frame = self._code_frames.last(job_id)
+        self._hide(job_id, frame)
         with suppress(*AWAY):
-            await self._redis.delete(_key("code", job_id))
-        self._say("hidden", job_id)
+            await self._drop(keys=[_key("code", job_id)], args=[frame])
+        self._broker.publish(f"hidden {job_id} {self._process} {frame}")
 
     async def code(self, job_id: UUID) -> LoginCode | None:
         """The newest code, while it is valid, from whichever process."""
@@ -144,7 +152,7 @@ class RedisLive(MemoryLive):
         if kind == "audience":
             self._audiences.heard(job_id, process, Audience(**json.loads(more)))
         elif kind == "hidden":
-            await super().hide_code(job_id)
+            self._hide(job_id, int(more))
         elif kind == "code" and job_id in self._code_readers:
             await self._fetch_code(job_id)
         elif (job_id, kind == "own") in self._picture_readers and kind in ("own", "masked"):

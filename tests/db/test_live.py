@@ -21,6 +21,7 @@ from tests.redis_server import RedisServer, Wire
 
 SECRET = b"a secret of the server's, long enough"
 JOB = UUID("0192f0c4-0000-7000-8000-000000000001")
+OTHER = UUID("0192f0c4-0000-7000-8000-000000000002")
 
 
 class Processes:
@@ -271,6 +272,22 @@ async def test_watchers_beside_the_worker_get_codes_while_redis_is_gone_and_othe
         shown = await worker.show_code(JOB, captured("after"))
         assert await the_next(elsewhere) == shown
         assert shown.frame == 3
+
+
+async def test_a_worker_that_ends_its_codes_takes_back_none_of_its_successor(redis: RedisServer) -> None:
+    async with (
+        RedisLive(redis.url, SECRET) as before,
+        RedisLive(redis.url, SECRET) as after,
+        after.codes(JOB) as beside,
+    ):
+        await before.show_code(JOB, captured("before"))
+        newer = await after.show_code(JOB, captured("after"))
+        await before.hide_code(JOB)
+        async with after.codes(OTHER) as others:  # words come in their order
+            await before.show_code(OTHER, captured("the word that follows"))
+            assert (await the_next(others)).text == "the word that follows"
+        assert await the_next(beside) == newer
+        assert await after.code(JOB) == newer
 
 
 async def test_a_code_that_nobody_can_get_is_said_to_be_lost(redis: RedisServer) -> None:
