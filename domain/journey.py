@@ -18,12 +18,14 @@ from domain.runs import JourneyEnded, Walk
 
 @dataclass(slots=True)
 class Journey:
-    """One walk, to the job's end. ``expected`` is the name of whom the job is for, where somebody said it."""
+    """One walk, to the job's end. ``expected`` is the name of whom the job is for; nobody else signs in."""
 
     walk: Walk
     expected: str | None
     _booker: PortalBooker = field(init=False)
     _signed_in: bool = field(init=False, default=False)
+    _has_none: bool = field(init=False, default=False)
+    """Whether the portal's list has shown since the login that nothing is booked yet."""
 
     def __post_init__(self) -> None:
         self._booker = PortalBooker(self.walk)
@@ -58,12 +60,13 @@ class Journey:
             try:
                 if not self._signed_in:
                     await sign_in(self.walk, self.expected)
-                    self._signed_in = True
-                    if self.walk.run.fence is None:
-                        await self._booker.must_have_none()
+                    self._signed_in, self._has_none = True, False
                 fence = self.walk.run.fence
                 if fence is not None and (found := await self._booker.reconcile(fence)):
                     return found
+                if fence is None and not self._has_none:
+                    await self._booker.must_have_none()
+                self._has_none = True
                 return await self._booker.book()
             except LoggedOut:
                 self._signed_in = False
@@ -74,7 +77,10 @@ class Journey:
                 await self.walk.bear_silence()
 
     async def _time_out(self) -> None:
-        if self.walk.run.fence is not None:
+        if self.walk.silent:
+            message = "The time for this job is over, and the portal does not answer."
+            await self._fail(AutomationFailure.PORTAL_DOWN, message)
+        elif self.walk.run.fence is not None:
             await self._fail(AutomationFailure.UNKNOWN_OUTCOME, "The time for this job is over.")
         else:
             await self.walk.run.time_out("The time for this job is over, and nothing was booked.")

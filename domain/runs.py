@@ -102,6 +102,11 @@ class Walk:
     _answering: bool = False
     _silences: int = 0
 
+    @property
+    def silent(self) -> bool:
+        """Whether the portal has not answered since it was last left in peace."""
+        return self._silences > 0 and not self._answering
+
     async def say(self, status: AutomationStatus, message: str) -> None:
         """Tell where the job stands, unless that is known."""
         if (status, message) != (self.status, self._message):

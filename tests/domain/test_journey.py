@@ -303,6 +303,17 @@ async def test_a_number_that_stands_for_another_time_is_no_completed_job() -> No
     assert told.visit.taken.count("confirm") == 1
 
 
+@pytest.mark.parametrize("lost", [PortalDown("503"), LoggedOut()])
+async def test_whether_somebody_has_a_booking_is_asked_again_where_the_answer_was_lost(
+    lost: Exception,
+) -> None:
+    told = story(my_bookings=[lost])
+    told.visit.ledger.book(FARSTA)
+    run = await told.go()
+    assert run.failure is F.LOGIN_REFUSED
+    assert "confirm" not in told.visit.taken
+
+
 async def test_behind_a_fence_an_attempt_signs_in_and_reads_before_anything_else() -> None:
     told = story()
     told.run.fence = UPPSALA
@@ -436,10 +447,13 @@ async def test_a_name_may_be_written_in_several_ways(name: str) -> None:
     assert folded(name) == "ada lindstrom"
 
 
-async def test_whoever_signs_in_is_taken_where_nobody_said_for_whom_the_job_is() -> None:
-    told = story(signed_in=[Person("Grace Hopper")])
-    told.expected = None
-    assert (await told.go()).outcome is not None
+@pytest.mark.parametrize("expected", [None, "", " ", "\u0301"])
+async def test_nobody_signs_in_where_nobody_said_for_whom_the_job_is(expected: str | None) -> None:
+    told = story(signed_in=[Person(expected or "")])
+    told.expected = expected
+    run = await told.go()
+    assert run.failure is F.LOGIN_REFUSED
+    assert told.visit.taken == []
 
 
 async def test_a_person_with_another_job_at_the_portal_is_told_so_and_signed_out() -> None:
@@ -492,6 +506,20 @@ async def test_a_portal_that_stays_down_is_asked_less_and_less_often() -> None:
     told = story(arrive=[PortalDown("503")] * 8)
     await told.go()
     assert told.pauses[:8] == [2, 4, 8, 16, 32, 64, 120, 120]
+
+
+async def test_a_deadline_that_finds_the_portal_down_says_so() -> None:
+    told = story(arrive=[PortalDown("503"), _never])
+    told.run.left = 0.05
+    run = await told.go()
+    assert run.failure is F.PORTAL_DOWN
+    assert "does not answer" in run.words
+
+
+async def test_a_deadline_after_the_portal_came_back_is_no_fault_of_its() -> None:
+    told = story(search=[PortalDown("503"), [], _never])
+    told.run.left = 0.05
+    assert (await told.go()).statuses[-1] is S.TIMED_OUT
 
 
 async def test_a_portal_whose_circuit_is_open_is_left_in_peace_for_as_long() -> None:
