@@ -7,27 +7,27 @@ const START = `mutation ($config: JSON!, $key: String!) {
     ... on Refusal { code message }
   }
 }`;
-const WATCH = `subscription ($id: ID!, $after: Cursor) {
-  automationJob(id: $id, after: $after) {
-    ... on AutomationJobChanged { cursor job { status message progress } }
-    ... on Resync { cursor }
-  }
+const WATCH = `subscription ($id: ID!) {
+  automationJob(id: $id) { ... on AutomationJobChanged { job { status message progress } } }
 }`;
-const CODES = `subscription ($id: ID!) { qrCodes(jobId: $id) { imageDataUrl(format: SVG) } }`;
+const CODES = `subscription ($id: ID!) { qrCodes(jobId: $id) { imageDataUrl(format: SVG) autostartUrl } }`;
 const OVER = ["COMPLETED", "FAILED", "STOPPED", "TIMED_OUT"];
 
 const form = document.querySelector("#start");
 const job = document.querySelector("#job");
-const [progress, status, code] = ["progress", "[role=status]", "#code"].map((part) => job.querySelector(part));
+const [progress, status, code, image, link] = ["progress", "[role=status]", "#code", "img", "a"].map((part) =>
+  job.querySelector(part),
+);
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const { url, email, password } = Object.fromEntries(new FormData(form));
-  job.hidden = false;
+  [form.hidden, job.hidden] = [true, false];
   try {
     await run(url, await Session.signIn(url, email, password));
   } catch ({ message }) {
     status.textContent = message;
+    form.hidden = false;
   }
 });
 
@@ -35,20 +35,13 @@ async function run(url, session) {
   const variables = { config: {}, key: crypto.randomUUID() };
   const { startAutomationJob: started } = await ask(url, START, variables, await session.authorization());
   if (!started.id) throw new Error(started.message);
-  let after = null;
   let showing = false;
-  for (let over = false; !over; ) {
-    // A stream may be cut at any time: the cursor of its last message is where the next one goes on.
-    for await (const { automationJob: message } of stream(url, session, WATCH, { id: started.id, after })) {
-      after = message.cursor;
-      if (!message.job) continue;
-      show(message.job);
-      over = OVER.includes(message.job.status);
-      if (over) break;
-      if (message.job.status === "QR_WAITING" && !showing) {
-        showing = true;
-        showCodes(url, session, started.id).finally(() => (showing = false));
-      }
+  for await (const { automationJob } of lasting(url, session, WATCH, { id: started.id })) {
+    show(automationJob.job);
+    if (OVER.includes(automationJob.job.status)) return;
+    if (automationJob.job.status === "QR_WAITING" && !showing) {
+      showing = true;
+      showCodes(url, session, started.id).finally(() => (showing = false));
     }
   }
 }
@@ -61,15 +54,30 @@ function show({ status: name, message, progress: percent }) {
 async function showCodes(url, session, id) {
   try {
     for await (const { qrCodes } of stream(url, session, CODES, { id })) {
-      code.src = qrCodes.imageDataUrl;
+      image.src = qrCodes.imageDataUrl;
+      link.href = qrCodes.autostartUrl ?? "";
       code.hidden = false;
     }
+  } catch {
+    // The job's own stream is cut, too; when it is back, so are the codes.
   } finally {
     code.hidden = true;
   }
 }
 
-/** The results of a subscription, until it ends or the connection is cut. Throws what the server says instead. */
+/** The same over cut connections: each of its streams begins with how things stand, so nothing has to be kept. */
+async function* lasting(url, session, query, variables) {
+  for (;;) {
+    try {
+      yield* stream(url, session, query, variables);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // what `fetch` throws where there is no connection
+    }
+    await new Promise((again) => setTimeout(again, 1000));
+  }
+}
+
+/** The results of a subscription, until it ends. Throws what the server says instead, TypeError for a cut connection. */
 async function* stream(url, session, query, variables) {
   const response = await fetch(url, {
     method: "POST",
@@ -80,6 +88,7 @@ async function* stream(url, session, query, variables) {
     },
     body: JSON.stringify({ query, variables }),
   });
+  if (!response.ok) throw new Error(`Holdfast answers ${response.status}.`);
   let text = "";
   for await (const piece of pieces(response.body.pipeThrough(new TextDecoderStream()))) {
     text += piece;

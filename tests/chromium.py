@@ -64,6 +64,12 @@ class Complaints(list[str]):
             self.append(text)
 
 
+async def scan(page: Page) -> str:
+    """Read the code on the screen, as a phone that is held before it does; empty if there is none to read."""
+    seen = Image.open(io.BytesIO(await page.screenshot()))
+    return next((code.text for code in zxingcpp.read_barcodes(seen)), "")
+
+
 class GraphiQLTab:
     """A browser tab with GraphiQL in it, used as a person does: tabs, editors, the execute button."""
 
@@ -106,9 +112,8 @@ class GraphiQLTab:
         await self.page.get_by_text(f"signed in as {email}").wait_for()
 
     async def scan(self) -> str:
-        """Read the code on the screen, as a phone that is held before it does; empty if there is none to read."""
-        seen = Image.open(io.BytesIO(await self.page.screenshot()))
-        return next((code.text for code in zxingcpp.read_barcodes(seen)), "")
+        """Read the code on the screen; empty if there is none to read."""
+        return await scan(self.page)
 
     async def screenshot(self, path: Path) -> None:
         await self.page.screenshot(path=path)

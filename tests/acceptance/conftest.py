@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -14,13 +17,17 @@ from tests.acceptance.cluster import Cluster, running_cluster
 from tests.processes import Holdfast
 from tests.servers import PostgresServer
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+_PORTAL = re.compile(r"^  demo portal (http://\S+),", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class RunningServer:
-    """What ``make run`` starts, and the people of its demo."""
+    """What ``make run`` starts, and the people of its demo; ``examples`` is a site of another origin, let in."""
 
     process: Holdfast
     passwords: dict[str, str]
+    examples: str
 
     @property
     def url(self) -> str:
@@ -29,6 +36,12 @@ class RunningServer:
     @property
     def graphql(self) -> str:
         return self.process.url
+
+    @property
+    def demo_portal(self) -> str:
+        found = _PORTAL.search(self.process.said)
+        assert found is not None, self.process.said
+        return found[1]
 
     @property
     def customer_email(self) -> str:
@@ -47,11 +60,26 @@ def reachable_folder(run_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def running_server(run_dir: Path) -> Iterator[RunningServer]:
+def examples_site() -> Iterator[str]:
+    """Give the origin of a site with the examples, as their head says how to serve them."""
+    served = ["0", "--bind", "127.0.0.1", "--directory", str(EXAMPLES)]
+    command = [sys.executable, "-u", "-m", "http.server", *served]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as site:
+        assert site.stdout is not None
+        yield f"http://127.0.0.1:{site.stdout.readline().split()[5]}"
+        site.terminate()
+
+
+@pytest.fixture(scope="session")
+def running_server(run_dir: Path, examples_site: str) -> Iterator[RunningServer]:
     """Give a server with everything in it: embedded PostgreSQL, demo data, a worker, a demo portal."""
-    with Holdfast("serve", reachable_folder(run_dir), automation=True) as process:
+    folder = reachable_folder(run_dir)
+    outside = {"allowed_origins": examples_site, "webhook_allow_networks": "127.0.0.0/8"}
+    with Holdfast("serve", folder, automation=True, **outside) as process:
         process.ready(60)
-        yield RunningServer(process, process.passwords)
+        yield RunningServer(process, process.passwords, examples_site)
 
 
 @pytest.fixture(scope="session")
