@@ -65,6 +65,7 @@ def worker_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 class TestFindingTheProgram:
+    @pytest.mark.feature("S1.35")
     def test_the_chosen_one_comes_first_and_is_not_made_up_for(self, tmp_path: Path) -> None:
         mine = executable(tmp_path / "mine", ELF)
         assert find_browser(mine) == mine
@@ -111,6 +112,7 @@ async def test_each_visit_has_a_browser_of_its_own_and_one_waits_for_the_next(
         await until(lambda: len(browsers(worker_folder)) == 1)
 
 
+@pytest.mark.feature("S1.35")
 async def test_no_more_visits_than_there_is_room_for(portal: Site, worker_folder: Path) -> None:
     async with browsing(worker_folder, portal.origin, at_once=1) as here:
         async with here.visit():
@@ -121,6 +123,7 @@ async def test_no_more_visits_than_there_is_room_for(portal: Site, worker_folder
             await visit.arrive()
 
 
+@pytest.mark.feature("S1.35")
 async def test_contexts_of_a_shared_browser_know_nothing_of_each_other(
     portal: Site, worker_folder: Path
 ) -> None:
@@ -215,6 +218,7 @@ async def test_a_visit_is_told_that_its_browser_is_gone_and_the_next_has_another
 
 
 @pytest.mark.usefixtures("quick_looks")
+@pytest.mark.feature("S1.35", "S1.40")
 async def test_a_browser_that_takes_too_much_memory_is_ended(portal: Site, worker_folder: Path) -> None:
     async with browsing(worker_folder, portal.origin, memory=350 << 20) as here, here.visit() as visit:
         await visit.arrive()

@@ -210,6 +210,7 @@ async def test_what_comes_later_of_a_subject_waits_and_other_subjects_go_on(hous
     assert same[0].body == same[1].body
 
 
+@pytest.mark.feature("S4.55")
 async def test_a_delivery_is_dead_after_its_last_try_and_can_be_sent_again_by_hand(house: House) -> None:
     house.receiver.answers["/hook"] = broken
     async with working(house.world):
@@ -394,6 +395,7 @@ async def test_what_a_worker_had_in_hand_when_it_died_another_sends_again(house:
     assert versions(house.receiver)[resource.id.hex] == [1, 1, 2]
 
 
+@pytest.mark.feature("S1.46")
 async def test_a_sample_is_sent_at_once_and_its_attempt_reported(house: House) -> None:
     await house.subscribe("/other")
     sent = await house.endpoints.test(house.departure.staff, house.saved.id)

@@ -41,6 +41,7 @@ def wish(departure: Departure | None = None, **more: Any) -> dict[str, Any]:
     return {"url": URL, "types": ["resource.*"], **owner, **more}
 
 
+@pytest.mark.feature("S1.29", "S1.34")
 async def test_a_secret_is_shown_once_and_again_to_the_same_request(
     world: World, departure: Departure
 ) -> None:
