@@ -10,7 +10,7 @@ umask 077
 word() { openssl rand -hex 24; }
 {
   echo "# Made by deploy/secrets.sh. Keep a copy with the backups: without SECRET and JWT_PRIVATE_KEY everybody is"
-  echo "# signed out and guests lose their reservations."
+  echo "# signed out, guests lose their reservations, and webhooks are signed by other secrets."
   echo "POSTGRES_PASSWORD=$(word)"
   echo "OWNER_PASSWORD=$(word)"
   echo "SERVER_PASSWORD=$(word)"

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--part", type=_part, help=argparse.SUPPRESS)  # how one of several is started
     serve.add_argument("--siblings", type=Path, help=argparse.SUPPRESS)  # where it finds the others
-    add("worker", "run the background loops alone, beside servers on the same database", commands.worker)
+    add("worker", "run jobs, webhooks and expiry alone, beside servers on the same database", commands.worker)
     portal = add("portal", "run a demo portal: a site to book on, with a phone to log in by", commands.portal)
     portal.add_argument("--port", type=int, default=8001, help="by default 8001; 0 takes a free one")
     portal.add_argument(

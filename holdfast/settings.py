@@ -71,7 +71,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default_factory=default_data_dir,
-        description="the embedded PostgreSQL and generated keys; in a checkout `./var`",
+        description="the embedded PostgreSQL, generated keys, what is kept of failed jobs; in a checkout `./var`",
     )
     database_url: str | None = Field(
         default=None,
@@ -96,7 +96,8 @@ class Settings(BaseSettings):
 
     secret: SecretStr | None = Field(
         default=None,
-        description="key of guests' reservation tokens, 32 characters or more; generated when possible",
+        description="key of guests' reservation tokens, webhooks' secrets and login codes on their way,"
+        " 32 characters or more; generated when possible",
     )
     jwt_private_key: SecretStr | None = Field(
         default=None,
