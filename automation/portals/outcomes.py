@@ -56,7 +56,7 @@ class Steps:
         loading = self.page.expect_navigation(wait_until="domcontentloaded", timeout=ANSWER * 1000)
         with suppress(Moved), self.in_our_words():
             async with loading as navigation:
-                await self.do(link.click(), "going on")
+                await self.do(link.click(no_wait_after=True), "going on")
             _must_be_up(await navigation.value)
 
     async def do(self, act: Awaitable[object], what: str) -> None:

@@ -289,7 +289,7 @@ class TrafikverketVisit:
         await self._steps.do(again.fill(number), "repeating the phone number")
 
     async def _click(self, what: Locator, doing: str) -> None:
-        await self._while_signed_in(self._steps.do(what.click(), doing))
+        await self._while_signed_in(self._steps.do(what.click(no_wait_after=True), doing))
 
     async def _first(self, **wanted: Locator) -> str:
         """Which of these is shown. Raises LoggedOut where somebody who was inside stands before the login."""

@@ -328,6 +328,16 @@ async def test_a_slow_page_is_waited_for_and_an_old_one_not_taken_for_it(
     assert slot not in await inside.search(CONFIG)
 
 
+async def test_a_site_that_answers_a_click_slowly_is_waited_for_and_not_taken_for_another(
+    inside: Visit, demo: DemoPortal, page: Page
+) -> None:
+    await choose(inside)
+    page.set_default_timeout(500)  # what a page has to bear a click; its answer has half a minute
+    await demo.trouble("keep", "slow", seconds=4)
+    slot = (await inside.search(CONFIG))[0]
+    assert await inside.choose(slot) == slot
+
+
 async def test_a_search_or_a_choice_that_the_site_lost_is_made_again(inside: Visit, demo: DemoPortal) -> None:
     await choose(inside)
     await demo.trouble("times", "undone", times=2)
