@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domain.access import is_staff, must_be_staff, signed_in_user
 from domain.endpoints import endpoint_of_job
-from domain.errors import Conflict, NotFound, PolicyViolation, PortalUnavailable
+from domain.errors import Conflict, InvalidInput, NotFound, PolicyViolation, PortalUnavailable
 from domain.events import Event, Stream
 from domain.fulfilment import fulfil
 from domain.ids import new_id
@@ -26,6 +26,7 @@ from domain.jobs import (
     PortalState,
 )
 from domain.once import Once
+from domain.portal_login import folded
 from domain.portals import Portal
 from domain.ports import Begin, Transaction
 from domain.text import checked_optional_text
@@ -88,8 +89,9 @@ class Automation:
     async def start(self, viewer: Viewer, request: StartJob, key: str | None = None) -> Job:
         """Put a job into the queue.
 
-        Raises Unauthenticated, NotFound (no such portal), InvalidInput (the config, the webhook's address),
-        PortalUnavailable, PolicyViolation (too many jobs, or one for the same person), IdempotencyMismatch.
+        Raises Unauthenticated, NotFound (no such portal), InvalidInput (the config, the webhook's address,
+        nobody's name), PortalUnavailable, PolicyViolation (too many jobs, or one for the same person),
+        IdempotencyMismatch.
         """
         signed_in_user(viewer)
 
@@ -193,6 +195,7 @@ class Automation:
         if portal is None or state is None:
             raise NotFound("No such portal.", ("portalKey",))
         config = portal.checked(request.config)
+        _must_be_somebodys(portal.expected_name(config, (await tx.accounts.contact(account_id)).name))
         await _must_be_open(tx, portal, state)
         if await tx.jobs.unfinished(account_id) >= self.jobs_per_account:
             raise PolicyViolation(
@@ -264,6 +267,14 @@ async def _stop(tx: Transaction, viewer: Viewer, job_id: UUID | None) -> Job:
     asked = await tx.jobs.ask_to_stop(job.id)
     tx.emit(job_event(_ENDS.get(asked.status, "automation.stop_asked"), asked))
     return asked
+
+
+def _must_be_somebodys(name: str | None) -> None:
+    if not folded(name or ""):
+        raise InvalidInput(
+            "Your account has no name that could be compared with who signs in: say in `person` who will.",
+            ("config", "person"),
+        )
 
 
 async def _must_be_open(tx: Transaction, portal: Portal, state: PortalState) -> None:

@@ -19,20 +19,23 @@ SCAN = "Scan the code with the app that you identify yourself with."
 NOT_HANDED_OVER = (
     "A code is there, but it cannot be handed over at the moment; trying again with the next one."
 )
+NOBODY = "It is not known for whom this job is, so nobody can sign in for it."
 STRANGER = "Somebody else signed in than the person whom this job is for. They were signed out again."
 
 
 async def sign_in(walk: Walk, expected: str | None) -> None:
-    """Bring the person in, from wherever the visit is. ``expected`` is their name, where somebody said it.
+    """Bring the person in, from wherever the visit is. ``expected`` is their name; without one nobody gets in.
 
     Raises JourneyEnded, and what a visit raises.
     """
-    visit = walk.visit
+    visit, name = walk.visit, folded(expected or "")
+    if not name:
+        raise JourneyEnded(AutomationFailure.LOGIN_REFUSED, NOBODY)
     await walk.say(AutomationStatus.NAVIGATING, "Opening the portal.")
     await walk.ask(visit.arrive)
     person = await _identified(walk)
     try:
-        if expected is not None and folded(expected) != folded(person.name):
+        if folded(person.name) != name:
             raise JourneyEnded(AutomationFailure.LOGIN_REFUSED, STRANGER)
         await walk.run.identify(person)
     except (JourneyEnded, PolicyViolation) as refusal:

@@ -82,9 +82,9 @@ class TrafikverketPortal:
                 raise InvalidInput(f"It is before `{first}`.", ["config", last])
         return found
 
-    def expected_name(self, config: Mapping[str, object], owner_name: str | None) -> str:
-        """The config's person, else the owner. Where nobody has a name, nobody may sign in: the name is ""."""
-        return str(config.get("person") or owner_name or "")
+    def expected_name(self, config: Mapping[str, object], owner_name: str | None) -> str | None:
+        """The config's person, else the owner."""
+        return str(config["person"]) if "person" in config else owner_name
 
 
 _INSTANT = re.compile(r"(\d{4}-\d{2}-\d{2})\D{0,40}?([01]\d|2[0-3])[:.]([0-5]\d)", re.ASCII)

@@ -93,7 +93,7 @@ def test_nobody_signs_in_for_whom_no_name_is_known() -> None:
     portal = TrafikverketPortal()
     assert portal.expected_name({"person": "Astrid Exempel"}, "Somebody Else") == "Astrid Exempel"
     assert portal.expected_name({}, "Astrid Exempel") == "Astrid Exempel"
-    assert portal.expected_name({}, None) == ""  # a name that nobody has, and not "whoever it is"
+    assert portal.expected_name({}, None) is None
 
 
 @pytest.mark.parametrize(

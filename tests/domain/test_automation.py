@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 
+from automation.portals.demo import DemoPortal
 from domain.access import Role
 from domain.automation import StartJob, job_event
 from domain.bookings import CancelBooking
@@ -136,6 +137,19 @@ async def test_a_wish_that_cannot_be_met_is_refused_where_it_is_wrong(errands: E
             await errands.automation.start(anna, wish)
         assert refused.value.path == path
     assert await errands.world.tables.fetchval("SELECT count(*) FROM automation_job") == 0
+
+
+async def test_who_has_no_name_says_who_will_sign_in_or_starts_nothing(errands: Errands) -> None:
+    anna, demo = await errands.world.person(), DemoPortal("http://127.0.0.1:9")
+    automation = replace(errands.automation, portals={"toy": errands.automation.portals["toy"], "demo": demo})
+    await automation.register()
+    for name in (None, "\u0301"):
+        await errands.world.tables.execute("UPDATE account SET name = $2 WHERE id = $1", anna.user_id, name)
+        for wish in (StartJob("toy", CONFIG), StartJob("demo", {}), StartJob("demo", {"person": " "})):
+            with pytest.raises(InvalidInput, match="`person`") as refused:
+                await automation.start(anna, wish)
+            assert refused.value.path == ("config", "person")
+    assert await automation.start(anna, StartJob("demo", {"person": "Ada Ahlgren"}))
 
 
 async def test_without_a_worker_that_has_a_browser_no_job_starts(errands: Errands) -> None:
