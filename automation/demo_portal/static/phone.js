@@ -84,7 +84,8 @@ const watch = async () => {
       if (errors) return hide(errors[0].message);
       if (data?.qrCodes) show(data.qrCodes);
     }
-    if (newest) hide("The job shows no code any more.");
+    // Where the person has just confirmed, that is why.
+    if (newest) hide(status.textContent === WORDS.complete ? WORDS.complete : "The job shows no code any more.");
   } catch (error) {
     if (!signal.aborted) hide(`Holdfast cannot be reached: ${error.message}.`);
   }
