@@ -11,7 +11,7 @@ wait behind an earlier one of their subject (``due_at`` empty), and lets them go
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -60,6 +60,12 @@ _COUNT = """
 SELECT count(*) FROM webhook_endpoint
 WHERE job_id IS NULL AND (organization_id = $1 OR account_id = $2)
 """
+_COUNT_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 5))"
+_COUNT_OF_JOBS = """
+SELECT count(*) FROM (
+  SELECT FROM webhook_endpoint
+  WHERE account_id = $1 AND job_id IS NOT NULL AND created_at > now() - $2::interval LIMIT $3) lately
+"""
 _ANYBODY = "SELECT EXISTS (SELECT FROM webhook_endpoint WHERE status = 'ACTIVE')"
 _LOCK_CURSOR = "SELECT xid::text, id FROM webhook_cursor FOR UPDATE"
 _SAVE = """
@@ -69,8 +75,10 @@ UPDATE webhook_endpoint w SET url = $2, types = $3, status = $4, failing_since =
 FROM webhook_cursor c WHERE w.id = $1 RETURNING now()
 """
 _REMOVE = "DELETE FROM webhook_endpoint WHERE id = $1"
+# Who is behind already, further than where the replay begins, is told all of it.
 _REWIND = """
-UPDATE webhook_endpoint SET behind_xid = $2::text::xid8, behind_id = $3 WHERE id = $1
+UPDATE webhook_endpoint SET behind_xid = $2::text::xid8, behind_id = $3
+WHERE id = $1 AND (behind_xid IS NULL OR (behind_xid, behind_id) > ($2::text::xid8, $3))
 """
 
 _DELIVERY = f"""
@@ -196,19 +204,32 @@ WITH RECURSIVE line AS (
 )
 SELECT w.id FROM line JOIN webhook_endpoint w ON w.id = line.endpoint_id
 WHERE line.due_at <= now() AND w.status = 'ACTIVE' AND (w.worker IS NULL OR w.leased_until <= now())
-ORDER BY line.due_at LIMIT $1
+ORDER BY w.failing_since IS NOT NULL OR w.id = ANY ($2::uuid[]), line.due_at LIMIT $1
 """
 
 _MINE = f"""
 SELECT {_ENDPOINT} FROM webhook_endpoint w
 WHERE w.id = ANY ($2::uuid[]) AND w.worker = $1 AND w.leased_until > now() AND w.status = 'ACTIVE'
 """
+# What the log has forgotten is dropped. Of its subject nothing is parked in that moment: nobody would let it go on.
 _DUE = f"""
 WITH near AS MATERIALIZED (
-  SELECT d.*, room.older FROM unnest($1::uuid[], $2::integer[], $3::boolean[]) AS room (id, most, older), LATERAL (
+  SELECT d.*, room.older
+  FROM unnest($1::uuid[], $2::integer[], $3::boolean[], $4::text[]) AS room (id, most, older, held), LATERAL (
     SELECT id, endpoint_id, stream_id, version, tries FROM webhook_delivery
-    WHERE endpoint_id = room.id AND due_at <= now() AND id <> ALL ($4::bigint[]) ORDER BY due_at LIMIT room.most
+    WHERE endpoint_id = room.id AND due_at <= now() AND id <> ALL (room.held::bigint[])
+    ORDER BY due_at LIMIT room.most
   ) d
+),
+forgotten AS MATERIALIZED (
+  SELECT id, endpoint_id, stream_id FROM near WHERE NOT EXISTS (
+    SELECT FROM event e WHERE e.stream_id = near.stream_id AND e.version = near.version)
+),
+dropped AS (DELETE FROM webhook_delivery d USING forgotten f WHERE d.id = f.id),
+freed AS (
+  UPDATE webhook_delivery d SET due_at = now() FROM (SELECT DISTINCT endpoint_id, stream_id FROM forgotten) line
+  WHERE d.endpoint_id = line.endpoint_id AND d.stream_id = line.stream_id
+    AND d.status IN ('PENDING', 'RETRYING') AND d.due_at IS NULL
 ),
 judged AS MATERIALIZED (
   SELECT near.*, EXISTS (
@@ -217,7 +238,9 @@ judged AS MATERIALIZED (
   ) AS waits FROM near
 ),
 parked AS (
-  UPDATE webhook_delivery d SET due_at = NULL FROM judged WHERE d.id = judged.id AND judged.waits
+  UPDATE webhook_delivery d SET due_at = NULL FROM judged
+  WHERE d.id = judged.id AND judged.waits
+    AND NOT EXISTS (SELECT FROM forgotten f WHERE f.endpoint_id = d.endpoint_id AND f.stream_id = d.stream_id)
 )
 SELECT d.id AS number, d.endpoint_id, d.tries, {_EVENT},
   {_JOB}
@@ -324,8 +347,13 @@ class Webhooks:
         return [_endpoint(row) for row in await self._connection.fetch(_ALL, limit)]
 
     async def count(self, organization_id: UUID | None, account_id: UUID | None) -> int:
-        """How many endpoints an organization, or an account, has, without those of jobs."""
+        """Count under a lock, so that two who count at once do not both find room."""
+        await self._connection.execute(_COUNT_ALONE, organization_id or account_id)
         return int(await self._connection.fetchval(_COUNT, organization_id, account_id))
+
+    async def count_of_jobs(self, account_id: UUID, within: timedelta, most: int) -> int:
+        """How many endpoints of an account's jobs were made lately; whoever starts jobs is counted alone before."""
+        return int(await self._connection.fetchval(_COUNT_OF_JOBS, account_id, within, most))
 
     async def save(self, endpoint: Endpoint) -> datetime:
         """Replace an endpoint; one that is told no more remembers from where on."""
@@ -415,21 +443,23 @@ class Webhooks:
         """Take, or keep, for a while the right to send to these endpoints, if nobody else has it."""
         return [_endpoint(row) for row in await self._connection.fetch(_CLAIM, worker, touched, lease)]
 
-    async def waiting(self, limit: int) -> Sequence[UUID]:
-        """Active endpoints to which something is to be sent now, and which nobody sends to."""
-        return [row["id"] for row in await self._connection.fetch(_WAITING, limit)]
+    async def waiting(self, limit: int, slow: Sequence[UUID]) -> Sequence[UUID]:
+        """Active endpoints to which something is to be sent now, and which nobody sends to; the slow ones last."""
+        return [row["id"] for row in await self._connection.fetch(_WAITING, limit, slow)]
 
     async def due(
-        self, worker: UUID, room: Mapping[UUID, int], held: Sequence[int]
+        self, worker: UUID, room: Mapping[UUID, tuple[int, Collection[int]]]
     ) -> tuple[Sequence[Endpoint], Sequence[Due]]:
         """Those endpoints that are this worker's, and what is to be sent to them now."""
         await self._unhurried()
         mine = [_endpoint(row) for row in await self._connection.fetch(_MINE, worker, list(room))]
-        free = [endpoint for endpoint in mine if room[endpoint.id]]
+        free = [(endpoint, *room[endpoint.id]) for endpoint in mine if room[endpoint.id][0]]
         if not free:
             return mine, []
-        columns = [each.id for each in free], [room[each.id] for each in free], [each.older for each in free]
-        return mine, [_due(row) for row in await self._connection.fetch(_DUE, *columns, held)]
+        columns = zip(*((each.id, most, each.older, _array(held)) for each, most, held in free), strict=True)
+        return mine, [
+            _due(row) for row in await self._connection.fetch(_DUE, *(list(each) for each in columns))
+        ]
 
     async def finish(self, worker: UUID, outcomes: Sequence[Outcome]) -> None:
         """Write what became of deliveries, and let the next of their subjects go on."""
@@ -476,6 +506,11 @@ class Webhooks:
 def _number(delivery_id: UUID) -> int | None:
     """The number in the id of a delivery; None for an id that none has."""
     return delivery_id.int if delivery_id.int < 1 << 63 else None
+
+
+def _array(numbers: Collection[int]) -> str:
+    """An array in PostgreSQL's own words: one in another cannot be passed with as many elements as each has."""
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 def _endpoint(row: Any) -> Endpoint:

@@ -7,7 +7,7 @@ The values, the rules and the port; the use cases are in ``domain/endpoints.py``
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -237,7 +237,10 @@ class WebhookStore(Protocol):
         """Those that the caller may see, the newest first."""
 
     async def count(self, organization_id: UUID | None, account_id: UUID | None) -> int:
-        """How many endpoints an organization, or an account, has, without those of jobs."""
+        """How many endpoints an organization, or an account, has, without those of jobs; others who ask wait."""
+
+    async def count_of_jobs(self, account_id: UUID, within: timedelta, most: int) -> int:
+        """How many endpoints of an account's jobs were made lately, up to ``most``."""
 
     async def save(self, endpoint: Endpoint) -> datetime:
         """Replace an endpoint; one that is told no more is told later what it misses. The instant of it (UTC)."""
@@ -274,14 +277,18 @@ class WebhookStore(Protocol):
     async def claim(self, worker: UUID, touched: Sequence[UUID], lease: timedelta) -> Sequence[Endpoint]:
         """Take, or keep, for a while the right to send to these endpoints, if nobody else has it."""
 
-    async def waiting(self, limit: int) -> Sequence[UUID]:
-        """Active endpoints to which something is to be sent now, and which nobody sends to."""
+    async def waiting(self, limit: int, slow: Sequence[UUID]) -> Sequence[UUID]:
+        """Active endpoints to which something is to be sent now, and which nobody sends to.
+
+        Those that are ``slow``, or fail, come last; the others by how long they have waited.
+        """
 
     async def due(
-        self, worker: UUID, room: Mapping[UUID, int], held: Sequence[int]
+        self, worker: UUID, room: Mapping[UUID, tuple[int, Collection[int]]]
     ) -> tuple[Sequence[Endpoint], Sequence[Due]]:
-        """Those endpoints that are this worker's, and what is to be sent to them now: up to so many for each, but
-        nothing that is ``held`` already.
+        """Those endpoints that are this worker's, and what is to be sent to them now.
+
+        ``room`` says how many deliveries of each are wanted, and which are in hand already.
         """
 
     async def finish(self, worker: UUID, outcomes: Sequence[Outcome]) -> None:

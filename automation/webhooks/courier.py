@@ -24,14 +24,18 @@ from domain.endpoints import Post, event_of
 from domain.events import Position
 from domain.messages import Messages
 from domain.ports import Begin
-from domain.webhooks import DISABLED, Due, Endpoint, Outcome, outcome
+from domain.webhooks import DISABLED, Attempt, Due, Endpoint, Outcome, outcome
 
 IN_FLIGHT = 16
-"""Requests to one endpoint at once; a failing one gets one at a time."""
+"""Requests at once to an endpoint that answers quickly; a failing one gets one at a time."""
+AT_FIRST = 2
+"""Requests at once to one that does not, or has not answered yet."""
+QUICK = 2.0
+"""Seconds that a quick answer takes at most."""
 AHEAD = 64
 """Deliveries of one endpoint that are fetched and not settled yet."""
-LINES = 200
-"""Endpoints that a worker sends to at once."""
+LINES = 400
+"""Endpoints that a worker sends to at once. With more, they take turns."""
 
 LEASE = timedelta(seconds=15)
 RENEWED = 5.0
@@ -64,6 +68,9 @@ class Line:
     endpoint: Endpoint
     until: float
     used: float
+    quick: bool = False
+    served: bool = False
+    """Whether anything was fetched for it."""
     waiting: deque[Due] = field(default_factory=deque)
     held: set[int] = field(default_factory=set)
     busy: int = 0
@@ -74,9 +81,14 @@ class Line:
         return self.endpoint.failing_since is not None
 
     @property
+    def most(self) -> int:
+        """How many requests may be under way."""
+        return 1 if self.failing else IN_FLIGHT if self.quick else AT_FIRST
+
+    @property
     def room(self) -> int:
         """How many more deliveries may be fetched."""
-        return max(0, (1 if self.failing else AHEAD) - len(self.held))
+        return max(0, (AHEAD if self.most == IN_FLIGHT else self.most) - len(self.held))
 
 
 class Courier:
@@ -92,6 +104,8 @@ class Courier:
         self._outcomes: list[tuple[UUID, Outcome]] = []
         self._came = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._slow: set[UUID] = set()
+        self._crowded = False
         self._looked = 0.0
         self._renewed = 0.0
         self.sent: Counter[str] = Counter()
@@ -106,7 +120,9 @@ class Courier:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(Exception):  # a database that is away lets the leases run out
-            await asyncio.wait_for(self._give_back(list(self._lines)), 1)
+            async with asyncio.timeout(1):
+                await self._settle()
+                await self._give_back(list(self._lines))
 
     async def step(self) -> float:
         """Wait for something to do, and do it; the seconds to wait for the next."""
@@ -163,30 +179,40 @@ class Courier:
             self._lines.pop(endpoint.id, None)
 
     async def _tell(self) -> set[UUID]:
-        """Turn what is new in the log into deliveries, to its end; the endpoints that they are for."""
-        touched: set[UUID] = set()
-        while True:
-            async with self._begin(None) as tx:
-                told = await tx.webhooks.tell(BATCH)
-            touched.update(told.endpoints)
-            if told.events < BATCH:
-                return touched
+        """Turn what is new in the log into deliveries; the endpoints that they are for.
+
+        Of a long replay that is a part: between two of them others are sent what is theirs.
+        """
+        async with self._begin(None) as tx:
+            told = await tx.webhooks.tell(BATCH)
+        if told.events >= BATCH:
+            self._came.set()
+        return set(told.endpoints)
 
     async def _take(self, touched: set[UUID]) -> None:
-        """Take and renew leases, and give back those of endpoints that have nothing to send."""
+        """Take and renew leases, and give back those of endpoints that have nothing to send.
+
+        Where more want a line than there are, each is given back as soon as nothing of it is in hand.
+        """
         now, wanted = monotonic(), set(touched)
         for lapsed in [id_ for id_, line in self._lines.items() if line.until <= now]:
             del self._lines[lapsed]  # another may have had it since: what waits here may have been sent
-        if now - self._looked >= TICK:
+        idle = [id_ for id_, line in self._lines.items() if not line.held]
+        looking = now - self._looked >= TICK or (self._crowded and bool(idle))
+        if looking:
             self._looked = now
             async with self._begin(None) as tx:
-                wanted.update(await tx.webhooks.waiting(LINES))
+                wanted.update(await tx.webhooks.waiting(LINES, list(self._slow)))
         wanted -= self._lines.keys()
-        wanted = set(list(wanted)[: max(0, LINES - len(self._lines))])
-        if now - self._renewed >= RENEWED:
+        renewing = now - self._renewed >= RENEWED
+        if looking or wanted:
+            self._crowded = len(wanted) > LINES - len(self._lines)
+        if renewing or self._crowded:
+            bear = 0.0 if self._crowded else IDLE
+            await self._give_back([id_ for id_ in idle if now - self._lines[id_].used > bear])
+        wanted = set(sorted(wanted, key=self._slow.__contains__)[: max(0, LINES - len(self._lines))])
+        if renewing:
             self._renewed = now
-            idle = [id_ for id_, line in self._lines.items() if not line.held and now - line.used > IDLE]
-            await self._give_back(idle)
             wanted.update(self._lines)
         if not wanted:
             return
@@ -208,12 +234,11 @@ class Courier:
 
     async def _fetch(self) -> None:
         """Fetch what is due, and send it."""
-        room = {id_: line.room for id_, line in self._lines.items()}
+        room = {id_: (self._room(line), line.held) for id_, line in self._lines.items()}
         if not room:
             return
-        held = [number for line in self._lines.values() for number in line.held]
         async with self._begin(None) as tx:
-            endpoints, due = await tx.webhooks.due(self.worker, room, held)
+            endpoints, due = await tx.webhooks.due(self.worker, room)
         known = {endpoint.id: endpoint for endpoint in endpoints}
         for endpoint_id in room.keys() - known.keys():
             del self._lines[endpoint_id]
@@ -225,20 +250,25 @@ class Courier:
             line.held.add(each.number)
             line.used = monotonic()
         for line in self._lines.values():
+            line.served = True
             self._send(line)
+
+    def _room(self, line: Line) -> int:
+        """How many more deliveries of an endpoint may be fetched; who is slow lets others have a turn."""
+        return 0 if self._crowded and line.served and line.most < IN_FLIGHT else line.room
 
     def _send(self, line: Line) -> None:
         """Put as many requests under way as an endpoint may have; what waits when the lease is over is another's."""
-        most = 1 if line.failing else IN_FLIGHT
-        while line.waiting and line.busy < most and monotonic() < line.until:
+        while line.waiting and line.busy < line.most and monotonic() < line.until:
             line.busy += 1
             self._begun(self._deliver(line, line.waiting.popleft()))
 
     async def _deliver(self, line: Line, due: Due) -> None:
         endpoint = line.endpoint
         try:
-            message = self._messages.of_event(endpoint, due.event, due.job, datetime.now(UTC))
-            attempt = await self._post(endpoint.url, message)
+            attempt = await self._attempt(endpoint, due)
+            line.quick = attempt.duration.total_seconds() <= QUICK
+            (self._slow.discard if line.quick else self._slow.add)(endpoint.id)
             came = outcome(due.number, due.tries, attempt, random.random())  # noqa: S311 - spreads load, guards nothing
             self.sent[came.status] += 1
             self._outcomes.append((endpoint.id, came))
@@ -246,6 +276,15 @@ class Courier:
             line.busy -= 1
             self._came.set()
             self._send(line)
+
+    async def _attempt(self, endpoint: Endpoint, due: Due) -> Attempt:
+        now = datetime.now(UTC)
+        try:
+            message = self._messages.of_event(endpoint, due.event, due.job, now)
+            return await self._post(endpoint.url, message)
+        except Exception:  # it is tried again like any other; else it would be in hand for ever
+            log.exception("webhook.broke", endpoint=str(endpoint.id))
+            return Attempt(now, timedelta(), error="internal")
 
     def _begun(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
