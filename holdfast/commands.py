@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from holdfast.database import database
 from holdfast.demo_portal import beside
 from holdfast.garbage import hold_off
-from holdfast.introduction import introduce
+from holdfast.introduction import introduce, introduce_worker
 from holdfast.listening import listening
 from holdfast.settings import Settings
 from holdfast.terminal import CommandFailed, say
@@ -107,13 +107,12 @@ async def worker(settings: Settings, asked: argparse.Namespace) -> None:
     from holdfast.logs import configure_logging
     from holdfast.wiring import wire
 
-    settings = without_a_way_for_codes(settings)
     configure_logging(settings)
     async with database(settings) as dsn:
         await _must_be_migrated(dsn)
         await _must_own_nothing(settings, dsn)
-        async with wire(settings, dsn) as app:
-            say(f"Working, with {app.broker.description} as broker. Ctrl-C stops.")
+        async with wire(without_a_way_for_codes(settings), dsn) as app:
+            introduce_worker(settings, app.broker.description)
             running = asyncio.create_task(app.worker.run())
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):

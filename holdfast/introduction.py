@@ -1,4 +1,4 @@
-"""What a server that has just started tells the operator."""
+"""What a server or a worker that has just started tells the operator."""
 
 from __future__ import annotations
 
@@ -33,18 +33,23 @@ Holdfast listens on {url}
   database    {database}
   broker      {broker or _between(settings)}
   worker      {worker}{processes}
-  automation  {_automation(settings, len(sockets))}{demo}
+  automation  {_automation(settings, len(sockets), here=settings.works_inline)}{demo}
 Ctrl-C stops."""
     )
 
 
-def _automation(settings: Settings, processes: int) -> str:
+def introduce_worker(settings: Settings, broker: str) -> None:
+    """The same of a worker, which is one of several processes."""
+    say(f"Working, with {broker} as broker; automation {_automation(settings, 2, here=True)}. Ctrl-C stops.")
+
+
+def _automation(settings: Settings, processes: int, *, here: bool) -> str:
     if processes > 1 and settings.redis_url is None:
         return "off: login codes reach watchers of other processes through Redis alone (HOLDFAST_REDIS_URL)"
     why = why_off(settings, portals(settings.portals, settings.demo_portal_url))
     if why is not None:
         return f"off: {why}"
-    if not settings.works_inline:
+    if not here:
         return "in the workers"
     program = find_browser(settings.browser)
     found = describe(program) if program else ""

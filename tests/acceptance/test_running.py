@@ -101,6 +101,7 @@ async def test_ctrl_c_stops_a_worker_and_a_server_of_a_cluster(cluster: Cluster)
         assert await asyncio.to_thread(process.ended) == 0
         assert time.monotonic() - began < AT_ONCE
         assert "Traceback" not in process.said
+        assert "off: HOLDFAST_AUTOMATION is false" in process.said
 
 
 @pytest.mark.feature("S0.21", "S1.36", "S2.39", "S2.43", "S3.29")
