@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from tests.acceptance import documents, nginx
 from tests.acceptance.buyers import Buyers, must_be_in_the_tables
@@ -106,6 +108,26 @@ async def test_streams_pass_the_proxy_as_they_come_and_figures_stay_inside(
         own = deployment.url.removesuffix("/graphql")
         async with await GraphQLSocket.connect(deployment.url, origin=own):
             pass  # a page of our own may open a socket: the proxy hands on which host was asked
+
+
+@pytest.mark.feature("S0.7")
+async def test_the_older_paths_and_artefacts_pass_the_proxy(cluster: Cluster, fresh_folder: Path) -> None:
+    deployment = Deployment(cluster, ports=(_port_of(cluster.a), _port_of(cluster.b)))
+    place = f"http://127.0.0.1:{deployment.port}"
+    headers = {"authorization": f"Bearer {(await cluster.person()).token}"}
+    with proxied(deployment, fresh_folder):
+        async with httpx2.AsyncClient(base_url=place, headers=headers, trust_env=False) as client:
+            assert (await client.get("/health")).json() == {"status": "healthy"}
+            assert (await client.get("/api/v1/booking/status")).json() == {"jobs": []}
+            refused = await client.post("/api/v1/booking/stop", json={"job_id": "none"})
+            assert (refused.status_code, refused.json()["field"]) == (404, "job_id")
+            forged = await client.get("/artifacts/job/file.jpg?expires=1&signature=none")
+            assert (forged.status_code, forged.headers["x-content-type-options"]) == (404, "nosniff")
+        socket = place.replace("http", "ws") + "/ws/none"
+        async with connect(socket, additional_headers=headers, proxy=None) as connection:
+            with pytest.raises(ConnectionClosed):
+                await connection.recv()
+            assert connection.close_code == 4404, "it came through, and there is no such job"
 
 
 @pytest.mark.feature("S2.35")
