@@ -66,6 +66,8 @@ class Refusal(HoldfastError):
     message: str
     path: Sequence[str] | None = None
     code: ClassVar[RefusalCode]
+    passing: ClassVar[bool] = False
+    """Whether it says nothing of the request: the same one, with its idempotency key, may be sent again later."""
 
     def __str__(self) -> str:
         return self.message
@@ -131,6 +133,7 @@ class PortalUnavailable(Refusal):
     """Nobody can work at this portal for now."""
 
     code = RefusalCode.PORTAL_UNAVAILABLE
+    passing = True
 
 
 @dataclass(eq=False)

@@ -53,7 +53,7 @@ class Once:
     ) -> Result:
         """Run ``work``, or, if the caller used ``key`` before, find its result again by ``recall``.
 
-        A refusal is an outcome like any other: the same key gives it again.
+        A refusal is an outcome like any other, unless it is passing: the same key gives it again.
         Raises IdempotencyMismatch for a key used with another request, InvalidInput for one not of 1..255
         characters, and whatever ``work`` refuses with.
         """
@@ -72,6 +72,8 @@ class Once:
         except IdempotencyMismatch:
             raise
         except Refusal as refusal:
+            if refusal.passing:
+                raise
             async with self.begin(viewer) as tx:
                 used = await tx.keys.claim(scope, key)
                 if used is not None:

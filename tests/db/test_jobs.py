@@ -14,8 +14,8 @@ from uuid import UUID
 import pytest
 
 from db import jobs
-from domain.automation import job_event
-from domain.errors import PolicyViolation
+from domain.automation import StartJob, job_event
+from domain.errors import PolicyViolation, PortalUnavailable
 from domain.housekeeping import Housekeeping
 from domain.ids import new_id
 from domain.jobs import (
@@ -29,7 +29,7 @@ from domain.jobs import (
 )
 from domain.viewer import Viewer
 from tests.audit import broken_rules, deadlocks
-from tests.errands import LEASE, SLOT, Errands
+from tests.errands import CONFIG, LEASE, SLOT, Errands
 from tests.world import World, new_world
 
 STATUS = AutomationStatus
@@ -408,6 +408,16 @@ async def shut_for(errands: Errands) -> timedelta:
 
 async def reopen(errands: Errands) -> None:
     await errands.world.tables.execute("UPDATE portal SET shut_until = clock_timestamp()")
+
+
+async def test_a_portal_that_was_unavailable_is_asked_again_by_the_same_request(errands: Errands) -> None:
+    anna, wish = await errands.world.person(), StartJob("toy", CONFIG)
+    await errands.world.tables.execute("UPDATE portal SET enabled = false")
+    with pytest.raises(PortalUnavailable):
+        await errands.automation.start(anna, wish, "a key")
+    await errands.world.tables.execute("UPDATE portal SET enabled = true")
+    job = await errands.automation.start(anna, wish, "a key")
+    assert (await errands.automation.start(anna, wish, "a key")).id == job.id
 
 
 async def test_a_portal_that_fails_five_times_in_a_row_is_left_in_peace(errands: Errands) -> None:
