@@ -526,6 +526,10 @@ class WebhookEndpoint(SQLModel, table=True):
         ),
         Index("webhook_endpoint_job", "job_id", postgresql_where=text("job_id IS NOT NULL")),
         Index(
+            "webhook_endpoint_lately", "account_id", "created_at",
+            postgresql_where=text("job_id IS NOT NULL"),
+        ),
+        Index(
             "webhook_endpoint_told", "since_xid",
             postgresql_where=text("status = 'ACTIVE' AND behind_xid IS NULL"),
         ),

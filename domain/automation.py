@@ -33,6 +33,8 @@ from domain.text import checked_optional_text
 from domain.viewer import Viewer
 
 MAX_REFERENCE = 200
+MOST_WEBHOOKS = 60
+"""Jobs an hour with a webhook of their own, for each that an account may have at once: a job takes a minute or more."""
 OVERDUE_AT_ONCE = 100
 _ENDS = {
     AutomationStatus.COMPLETED: "automation.completed",
@@ -219,7 +221,13 @@ class Automation:
         job = await tx.jobs.add(new)
         if request.webhook_url:
             await endpoint_of_job(
-                tx, viewer, job.id, request.webhook_url, http=self.http, older=request.older
+                tx,
+                viewer,
+                job.id,
+                request.webhook_url,
+                most=MOST_WEBHOOKS * self.jobs_per_account,
+                http=self.http,
+                older=request.older,
             )
         tx.emit(job_event("automation.queued", job))
         return job

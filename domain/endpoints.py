@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
 from domain.access import must_be_staff, signed_in_user
-from domain.errors import InvalidInput, NotFound
+from domain.errors import InvalidInput, NotFound, PolicyViolation
 from domain.events import Event, Position, Stream
 from domain.ids import new_id
 from domain.messages import Message, Messages
 from domain.once import Once, Recall
 from domain.ports import Begin, Transaction
 from domain.reads import Key, Page
+from domain.scopes import Scope
 from domain.viewer import Viewer
 from domain.webhooks import (
     MOST_ENDPOINTS,
@@ -33,6 +34,7 @@ from domain.webhooks import (
 )
 
 MOST_LISTED = 100
+HOUR = timedelta(hours=1)
 
 
 class Post(Protocol):
@@ -299,22 +301,42 @@ class Endpoints:
 
 
 def _lent(viewer: Viewer, endpoint: Endpoint) -> bool:
-    """Whether a key, if the caller has one, reaches this far: to its organization, and to its creator's jobs."""
+    """Whether a key, if the caller has one, reaches this far: to its organization, and, if it lends them, to jobs.
+
+    Whoever may change a job's endpoint may have its login codes sent to themselves.
+    """
     grant = viewer.grant
-    return grant is None or endpoint.organization_id == grant.organization_id or endpoint.job_id is not None
+    if grant is None or endpoint.organization_id == grant.organization_id:
+        return True
+    return endpoint.job_id is not None and grant.covers(Scope.AUTOMATION)
 
 
 async def endpoint_of_job(
-    tx: Transaction, viewer: Viewer, job_id: UUID, url: str, *, http: bool = False, older: bool = False
+    tx: Transaction,
+    viewer: Viewer,
+    job_id: UUID,
+    url: str,
+    *,
+    most: int,
+    http: bool = False,
+    older: bool = False,
 ) -> Endpoint:
     """Let a URL be told of every event of a job, in the transaction that starts it, after the job was written.
 
     ``older`` gives what the older systems gave, their login codes too; otherwise codes are sent to nobody. The owner
-    finds the endpoint, and by rotating it a secret, among their own. Raises InvalidInput (``webhookUrl``).
+    finds the endpoint, and by rotating it a secret, among their own.
+
+    Raises InvalidInput, and PolicyViolation above the ``most`` that an account may have made within an hour: jobs that
+    are started and stopped at once would make us call anybody's address for ever (``webhookUrl`` both).
     """
     checked_url(url, http=http, path=("webhookUrl",))
     types = ("automation.*", QR_CODE) if older else ("automation.*",)
     owner = signed_in_user(viewer)
+    if await tx.webhooks.count_of_jobs(owner, HOUR, most) >= most:
+        message = (
+            f"At most {most} jobs an hour may name a webhook of their own; make an endpoint for all, or wait."
+        )
+        raise PolicyViolation(message, ("webhookUrl",))
     endpoint = Endpoint(new_id(), url, types, account_id=owner, job_id=job_id, older=older)
     await tx.webhooks.add(endpoint)
     return endpoint

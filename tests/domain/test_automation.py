@@ -152,6 +152,24 @@ async def test_who_has_no_name_says_who_will_sign_in_or_starts_nothing(errands: 
     assert await automation.start(anna, StartJob("demo", {"person": "Ada Ahlgren"}))
 
 
+async def test_jobs_that_are_started_and_stopped_make_us_call_so_many_addresses_an_hour(
+    errands: Errands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.automation.MOST_WEBHOOKS", 1)
+    errands = await Errands.at(errands.world, jobs_per_account=3)
+    anna, bert = await errands.world.person(), await errands.world.person()
+    for _ in range(3):
+        job = await errands.start(anna, webhook_url="https://hooks.example/")
+        await errands.automation.stop(anna, job.id)
+    with pytest.raises(PolicyViolation, match="an hour") as refused:
+        await errands.start(anna, webhook_url="https://hooks.example/")
+    assert refused.value.path == ("webhookUrl",)
+    assert await errands.start(anna)
+    assert await errands.start(bert, webhook_url="https://hooks.example/")
+    await errands.world.tables.execute("UPDATE webhook_endpoint SET created_at = now() - interval '61 min'")
+    assert await errands.start(anna, "another", webhook_url="https://hooks.example/")
+
+
 async def test_without_a_worker_that_has_a_browser_no_job_starts(errands: Errands) -> None:
     await errands.world.tables.execute("UPDATE automation_worker SET reported_at = now() - interval '31 s'")
     with pytest.raises(PortalUnavailable):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from domain.ids import new_id
 from domain.scopes import Grant, Scope
+from domain.viewer import Viewer
 from schema.ids import encode
+from tests.graphql.automating import Automating
 from tests.world import Departure, World
 
 SAVED = """... on WebhookEndpointSaved {
@@ -122,3 +125,27 @@ async def test_a_key_reaches_its_organizations_endpoints_alone(world: World, dep
     refused = await world.data(ROTATE, program, input={"id": own["endpoint"]["id"]})
     assert refused["code"] == "NOT_FOUND"
     assert (await world.data(CREATE, program, input=wish()))["code"] == "INVALID_INPUT"
+
+
+async def test_a_key_reaches_a_jobs_endpoint_only_if_it_lends_jobs(automating: Automating) -> None:
+    world, owner = automating.world, automating.owner
+    await automating.start(webhook_url="https://hooks.example/job")
+    id_ = (await world.data(ALL, owner))[0]["id"]
+    hear = {"id": id_, "types": ["automation.qr_code"], "url": "https://elsewhere.example/"}
+
+    def program(*scopes: Scope) -> Viewer:
+        return replace(owner, grant=Grant(new_id(), automating.organization_id, frozenset(scopes)))
+
+    without = program(Scope.WEBHOOKS, Scope.EVENTS_READ)
+    assert await world.data(ALL, without) == []
+    for document, wanted in ((UPDATE, hear), (ROTATE, {"id": id_})):
+        assert (await world.data(document, without, input=wanted))["code"] == "NOT_FOUND"
+    changed = await world.data(UPDATE, program(Scope.WEBHOOKS, Scope.AUTOMATION), input=hear)
+    assert changed["endpoint"]["id"] == id_
+
+
+async def test_fifty_endpoints_are_fifty_however_many_are_made_at_once(world: World) -> None:
+    anna = await world.person()
+    made = await asyncio.gather(*(world.data(CREATE, anna, input=wish()) for _ in range(60)))
+    assert sum("endpoint" in each for each in made) == 50
+    assert len(await world.data(ALL, anna)) == 50

@@ -47,6 +47,7 @@ CREATE TABLE webhook_endpoint (
     """CREATE INDEX webhook_endpoint_account ON webhook_endpoint (account_id, id)
   WHERE account_id IS NOT NULL AND job_id IS NULL""",
     "CREATE INDEX webhook_endpoint_job ON webhook_endpoint (job_id) WHERE job_id IS NOT NULL",
+    "CREATE INDEX webhook_endpoint_lately ON webhook_endpoint (account_id, created_at) WHERE job_id IS NOT NULL",
     """CREATE INDEX webhook_endpoint_told ON webhook_endpoint (since_xid)
   WHERE status = 'ACTIVE' AND behind_xid IS NULL""",
     "CREATE INDEX webhook_endpoint_behind ON webhook_endpoint (id) WHERE behind_xid IS NOT NULL AND status = 'ACTIVE'",
