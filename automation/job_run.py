@@ -248,4 +248,4 @@ class JobRun:
         self._stepped_at = now
 
 
-UNKNOWN = "Stopped. It is not known whether the portal has booked: look at your bookings there before you try again."
+UNKNOWN = "It is not known whether the portal has booked: look at your bookings there before you try again."

@@ -145,6 +145,7 @@ async def test_a_job_can_be_stopped_in_every_status_within_five_seconds(
         for job in behind.values():
             ended = await workplace.ends(job)
             assert (ended.status, ended.failure) == (S.FAILED, F.UNKNOWN_OUTCOME)
+            assert ended.message.startswith("Stopped. It is not known whether")
         assert asyncio.get_running_loop().time() - asked < 5
         assert workplace.visits.open == 0
 
