@@ -179,11 +179,6 @@ def outcome(number: int, tries: int, attempt: Attempt, chance: float) -> Outcome
     return Outcome(number, DeliveryStatus.RETRYING, attempt, after)
 
 
-def wants(types: Sequence[str], type_: str) -> bool:
-    """Whether an endpoint of these types hears events of that one."""
-    return type_ in types or "*" in types or f"{type_.split('.')[0]}.*" in types
-
-
 def checked_types(types: Sequence[str], *, older: bool = False) -> Sequence[str]:
     """The types without repeats, in their order; the ``older`` systems knew jobs alone. Raises InvalidInput."""
     kept = tuple(dict.fromkeys(types))

@@ -22,7 +22,6 @@ from domain.webhooks import (
     OlderJob,
     checked_types,
     outcome,
-    wants,
 )
 
 NOW = datetime.now(UTC)
@@ -67,13 +66,6 @@ def test_retry_after_makes_a_pause_longer_never_shorter_and_not_for_ever() -> No
         for seconds in (1, 3_600, 10_000_000)
     ]
     assert asked == [timedelta(minutes=5), timedelta(hours=1), LONGEST_WAIT]
-
-
-def test_a_type_is_asked_for_by_name_by_kind_or_with_all() -> None:
-    assert wants(["booking.confirmed"], "booking.confirmed")
-    assert wants(["booking.*"], "booking.confirmed")
-    assert wants(["*"], "booking.confirmed")
-    assert not wants(["booking.cancelled", "automation.*"], "booking.confirmed")
 
 
 @pytest.mark.parametrize(
