@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
-from automation.browsers.browser import Chromium
+from automation.browsers.browser import Chromium, in_time
 from automation.browsers.engine import Engine
 from automation.browsers.processes import memory
 from domain.portals import BrowserCrashed
@@ -21,6 +22,11 @@ SILENCE = 5.0
 """Seconds after which who does not answer is given up."""
 
 GLANCE = 1.0
+CALM = 2.0
+"""Seconds between the beginning of a visit and that of the browser for the next."""
+
+HERE = "Europe/Stockholm"
+"""The clock of pages that are opened before it is known for whom."""
 
 log = structlog.get_logger("holdfast.browsers")
 
@@ -39,16 +45,52 @@ class Supply(Protocol):
 
 
 class Each:
-    """A browser for each visit, and one more that waits for the next."""
+    """A browser for each visit, and one more for the next, with a page that is open, while there is room for one."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, at_once: int) -> None:
         self._engine = engine
-        self._spare: asyncio.Task[Chromium] | None = _launching(engine)
+        self._room = at_once
+        self._later: asyncio.TimerHandle | None = None
+        self._spare: asyncio.Task[Chromium] | None = _begun(self._opened())
 
     async def take(self) -> Chromium:
-        """The spare one, or a new one if that died while it waited."""
-        chromium = await self._spare_one() or await self._engine.launch()
-        self._spare = self._spare or _launching(self._engine)
+        """The spare one, or a new one if there is none, or it died while it waited."""
+        self._room -= 1
+        try:
+            return await self._spare_one() or await self._engine.launch()
+        except BaseException:
+            self._room += 1
+            raise
+        finally:
+            self._soon()
+
+    async def give_back(self, chromium: Chromium) -> None:
+        """End it: nothing of a visit reaches the next."""
+        self._room += 1
+        self._soon()
+        await chromium.close()
+
+    async def close(self) -> None:
+        """End the spare."""
+        if self._later is not None:
+            self._later.cancel()
+        await _end(self._spare)
+
+    def _soon(self) -> None:
+        """Have a spare one, but let the visit that has just begun have the machine to itself for a moment."""
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(CALM, self._keep_one)
+
+    def _keep_one(self) -> None:
+        self._later = None
+        if self._spare is None and self._room > 0:
+            self._spare = _begun(self._opened())
+
+    async def _opened(self) -> Chromium:
+        """A browser with a page."""
+        chromium = await self._engine.launch()
+        with contextlib.suppress(BrowserCrashed, TimeoutError):
+            await in_time(chromium.make_ready(HERE), GLANCE)
         return chromium
 
     async def _spare_one(self) -> Chromium | None:
@@ -68,27 +110,19 @@ class Each:
         await chromium.close()
         return None
 
-    async def give_back(self, chromium: Chromium) -> None:
-        """End it: nothing of a visit reaches the next."""
-        await chromium.close()
-
-    async def close(self) -> None:
-        """End the spare."""
-        await _end(self._spare)
-
 
 class One:
     """One browser for all visits; when it has died, another."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._one = _launching(engine)
+        self._one = _begun(engine.launch())
 
     async def take(self) -> Chromium:
         """The one."""
         if self._one.done() and (self._one.exception() or not await _serves(self._one.result())):
             await _end(self._one)
-            self._one = _launching(self._engine)
+            self._one = _begun(self._engine.launch())
         return await asyncio.shield(self._one)
 
     async def give_back(self, chromium: Chromium) -> None:
@@ -162,7 +196,7 @@ class Pool:
 @asynccontextmanager
 async def open_pool(engine: Engine, *, shared: bool, at_once: int, most: int) -> AsyncIterator[Pool]:
     """A pool, looked after, and ended with everything it started."""
-    pool = Pool(engine, One(engine) if shared else Each(engine), at_once, most)
+    pool = Pool(engine, One(engine) if shared else Each(engine, at_once), at_once, most)
     looking = asyncio.create_task(pool.look_after(), name="browsers")
     try:
         yield pool
@@ -177,8 +211,8 @@ async def _serves(chromium: Chromium) -> bool:
     return not chromium.gone and await chromium.answers(GLANCE)
 
 
-def _launching(engine: Engine) -> asyncio.Task[Chromium]:
-    task = asyncio.create_task(engine.launch(), name="launch")
+def _begun(launch: Coroutine[Any, Any, Chromium]) -> asyncio.Task[Chromium]:
+    task = asyncio.create_task(launch, name="launch")
     task.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever takes it is told
     return task
 

@@ -49,8 +49,8 @@ def place_of(origin: str) -> Place:
 class Reach:
     """The server of one context. ``inside`` are places that may have an address which is not on the public Internet."""
 
-    places: Collection[Place]
-    inside: Collection[Place]
+    places: Collection[Place] = ()
+    inside: Collection[Place] = ()
     refused: int = field(default=0, init=False)
     port: int = field(default=0, init=False)
 
@@ -58,6 +58,10 @@ class Reach:
     def proxy(self) -> str:
         """What the browser is told."""
         return f"socks5://127.0.0.1:{self.port}"
+
+    def admit(self, origins: Iterable[str], inside: Iterable[str] = ()) -> None:
+        """Let the context reach these origins, and no others."""
+        self.places, self.inside = frozenset(map(place_of, origins)), frozenset(map(place_of, inside))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection of the browser."""
@@ -99,9 +103,10 @@ class Reach:
 
 
 @asynccontextmanager
-async def open_reach(origins: Iterable[str], inside: Iterable[str] = ()) -> AsyncIterator[Reach]:
+async def open_reach(origins: Iterable[str] = (), inside: Iterable[str] = ()) -> AsyncIterator[Reach]:
     """Serve one context, on a free port of this machine, as long as it lives."""
-    reach = Reach(frozenset(map(place_of, origins)), frozenset(map(place_of, inside)))
+    reach = Reach()
+    reach.admit(origins, inside)
     connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,26 +12,22 @@ from pathlib import Path
 from typing import Literal, cast
 from uuid import UUID
 
-from playwright.async_api import BrowserContext, Page, ViewportSize
 from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Page
 
 from automation.browsers.browser import CLOSE, Chromium, in_time
 from automation.browsers.engine import Engine
 from automation.browsers.pool import Pool, open_pool
-from automation.browsers.reach import open_reach
 from automation.browsers.reaping import open_folder
 from automation.browsers.watched_visit import WatchedVisit
 from automation.capture.artifacts import Artifacts
 from automation.capture.evidence import evidence
 from automation.portals import Opens
 from domain.jobs import Artifact, Job
-from domain.portals import BrowserCrashed, Portal, Visit
+from domain.portals import Portal, Visit
 
-SCREEN: ViewportSize = {"width": 1280, "height": 900}
 ANSWER = 1.0
 """Seconds that a browser has to say that it is still there, after something failed."""
-STEP = 15_000
-"""Milliseconds that Playwright waits for what an adapter does not bound itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +65,15 @@ class BrowserVisits:
 
     @asynccontextmanager
     async def _page(self, chromium: Chromium, portal: Portal) -> AsyncIterator[Page]:
-        inside = self.inside.intersection(portal.origins)
-        async with open_reach(portal.origins, inside) as reach:
-            context = await _context(chromium, portal, reach.proxy)
-            try:
-                yield await _page_of(context)
-            finally:
-                if not chromium.gone and self.pool.shared:
-                    with contextlib.suppress(PlaywrightError, TimeoutError):
-                        await in_time(context.close(), CLOSE)
+        tab = await chromium.tab(portal.time_zone)
+        tab.reach.admit(portal.origins, self.inside.intersection(portal.origins))
+        try:
+            yield tab.page
+        finally:
+            await tab.leave()
+            if not chromium.gone and self.pool.shared:
+                with contextlib.suppress(PlaywrightError, TimeoutError):
+                    await in_time(tab.page.context.close(), CLOSE)
 
 
 @asynccontextmanager
@@ -102,38 +98,6 @@ async def open_visits(
         open_pool(Engine(program, folder), shared=sharing == "worker", at_once=at_once, most=memory) as pool,
     ):
         yield BrowserVisits(pool, visit_of, inside, artifacts, folder)
-
-
-async def _context(chromium: Chromium, portal: Portal, proxy: str) -> BrowserContext:
-    try:
-        context = await chromium.browser.new_context(
-            proxy={"server": proxy},
-            locale="sv-SE",
-            timezone_id=portal.time_zone,
-            viewport=SCREEN,
-            accept_downloads=False,
-            service_workers="block",
-            permissions=[],
-        )
-    except PlaywrightError:
-        raise BrowserCrashed("The browser gives no page.") from None
-    context.set_default_timeout(STEP)
-    return context
-
-
-async def _page_of(context: BrowserContext) -> Page:
-    try:
-        page = await context.new_page()
-    except PlaywrightError:
-        raise BrowserCrashed("The browser gives no page.") from None
-    page.on("crash", _close)
-    return page
-
-
-async def _close(page: Page) -> None:
-    """A page that crashed stays open, and answers nothing: that is no better than none."""
-    with contextlib.suppress(PlaywrightError):
-        await page.close()
 
 
 async def _lives(chromium: Chromium, page: Page) -> bool:

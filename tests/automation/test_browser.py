@@ -112,6 +112,30 @@ async def test_each_visit_has_a_browser_of_its_own_and_one_waits_for_the_next(
         await until(lambda: len(browsers(worker_folder)) == 1)
 
 
+async def test_no_browser_waits_where_there_is_no_room_for_its_visit(
+    portal: Site, worker_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "CALM", 0.05)
+    async with browsing(worker_folder, portal.origin, at_once=2) as here:
+        supply = here.visits.pool.supply
+        assert isinstance(supply, pools.Each)
+        async with here.visit(), here.visit():
+            await until(lambda: supply._later is None)
+            assert supply._spare is None
+            assert len(browsers(worker_folder)) == 2
+        await until(lambda: len(browsers(worker_folder)) == 1)
+
+
+async def test_a_page_that_waits_for_its_visit_reaches_nothing(portal: Site, worker_folder: Path) -> None:
+    async with browsing(worker_folder, portal.origin) as here, here.visits.pool.browser() as chromium:
+        tab = await chromium.tab(pools.HERE)
+        assert tab.page.url == "about:blank"
+        with pytest.raises(PlaywrightError, match="ERR_"):
+            await tab.page.goto(portal.origin)
+        assert portal.asked == []
+        await tab.leave()
+
+
 @pytest.mark.feature("S1.35")
 async def test_no_more_visits_than_there_is_room_for(portal: Site, worker_folder: Path) -> None:
     async with browsing(worker_folder, portal.origin, at_once=1) as here:
