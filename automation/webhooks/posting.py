@@ -16,9 +16,9 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from automation.addresses import ForbiddenAddress, Reachable
+from automation.webhooks.names import SystemResolver
 from domain.errors import InvalidInput
 from domain.messages import Message
 from domain.webhooks import Attempt, checked_url
@@ -28,7 +28,8 @@ CONNECTING = 5.0
 MOST_READ = 65_536
 LONGEST_HEADER = 8_190
 MOST_HEADERS = 64
-MOST_SOCKETS = 512
+MOST_SOCKETS = 1_024
+"""More than all that are slow may have at once (``courier``): who waits for one runs out of time without a request."""
 IDLE = 30.0
 """Seconds that a connection waits for the next message."""
 
@@ -103,7 +104,7 @@ def new_poster(reachable: Reachable, *, http: bool, resolver: AbstractResolver |
         return made
 
     connector = aiohttp.TCPConnector(
-        resolver=JudgedResolver(reachable, resolver or ThreadedResolver()),
+        resolver=JudgedResolver(reachable, resolver or SystemResolver()),
         use_dns_cache=False,
         socket_factory=judged,
         limit=MOST_SOCKETS,

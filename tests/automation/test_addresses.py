@@ -7,6 +7,8 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from threading import Event, Semaphore
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -18,6 +20,7 @@ from domain.errors import InvalidInput
 from domain.messages import Message
 from domain.webhooks import Attempt, checked_url
 from tests.automation.receiver import LOOPBACK, Answer, Got, Receiver, receiving
+from tests.processes import eventually
 
 FORBIDDEN = """
 0.0.0.0               this network
@@ -332,6 +335,32 @@ async def test_retry_after_is_understood_in_both_its_forms(
     attempt = await answered(receiver, later)
     assert attempt.status_code == 503
     assert attempt.retry_after == (None if expected is None else timedelta(seconds=expected))
+
+
+async def test_names_that_nobody_answers_for_keep_no_other_waiting(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, looking, ask = Event(), Semaphore(0), socket.getaddrinfo
+
+    def asked(host: str, *more: Any, **how: Any) -> Any:
+        if host.endswith(".example"):
+            looking.release()
+            over.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "later")
+        return ask(host, *more, **how)
+
+    monkeypatch.setattr(socket, "getaddrinfo", asked)
+    try:
+        async with posting(*LOOPBACK, "::1/128") as poster:
+            hanging = [asyncio.create_task(poster(f"http://hook{n}.example/", MESSAGE)) for n in range(100)]
+            await eventually(lambda: looking._value == len(hanging))
+            attempt = await poster(f"http://localhost:{port_of(receiver)}/", MESSAGE)
+            assert await asyncio.to_thread(bool, True)
+            assert attempt.status_code == 204
+            over.set()
+            assert {(await each).error for each in hanging} == {"unknown_host"}
+    finally:
+        over.set()
 
 
 async def test_nobody_there_is_an_attempt_like_any_other() -> None:
