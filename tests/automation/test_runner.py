@@ -427,9 +427,10 @@ async def test_one_person_has_one_job_at_a_portal_whoever_started_it(workplace: 
     first, second = await workplace.start(), await workplace.start()
     workplace.visits.people[second.account_id] = Person("Ada Lindström", str(first.account_id))
     held = workplace.visits.hold(first, "search")
-    async with workplace.working():
-        await asyncio.wait_for(held.wait(), 10)
-        ended = await workplace.ends(second)
+    async with workplace.working(slots=1):
+        await asyncio.wait_for(held.wait(), 10)  # whoever signs in first has the job
+        async with workplace.working(slots=1):
+            ended = await workplace.ends(second)
         assert ended.failure is F.LOGIN_REFUSED
 
 
