@@ -22,6 +22,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 PREFIX = "HOLDFAST_"
 SHORTEST_SECRET = 32
 PORTALS = ("demo", "trafikverket")
+INSIDE = tuple(
+    map(ipaddress.ip_network, ("127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10", "::ffff:0:0/96"))
+)
+"""This machine, and the clouds' metadata: no webhook of a stranger's may be led there."""
 
 Several = Annotated[tuple[str, ...], NoDecode]
 """Values separated by commas in the environment."""
@@ -428,6 +432,12 @@ def _unsafe(settings: Settings) -> Iterator[str]:
             "HOLDFAST_JWT_PRIVATE_KEY must be set in production with a database of yours: every process needs"
             " the same one (make one with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048)"
         )
+    for network in map(ipaddress.ip_network, settings.webhook_allow_networks):
+        if any(network.version == inside.version and network.overlaps(inside) for inside in INSIDE):
+            yield (
+                f"HOLDFAST_WEBHOOK_ALLOW_NETWORKS: {network} would let every customer's webhooks reach this machine"
+                " or a cloud's metadata; that is for development alone"
+            )
 
 
 def _contradictory(settings: Settings) -> Iterator[str]:

@@ -55,7 +55,11 @@ def measure(run: Run) -> Row:
         url = urlunsplit(("http", "{}:{}".format(*receiver.address), "/", "", ""))
         run.cluster.run(lambda connection: connection.execute(ENDPOINT, url), database)
         ours = run.stable.holdfast(
-            database, webhook_http=True, webhook_allow_networks="127.0.0.0/8", automation=False
+            database,
+            environment="development",  # in production no webhook reaches this machine
+            log_format="json",
+            webhook_allow_networks="127.0.0.0/8",
+            automation=False,
         )
         with run.stable.running(ours) as (holdfast,):
             told = Told(run, database, receiver, holdfast)

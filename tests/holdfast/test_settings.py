@@ -135,6 +135,19 @@ def test_production_on_this_machine_alone_makes_its_own_secret(monkeypatch: pyte
     assert load(monkeypatch, ENVIRONMENT="production").secret is None
 
 
+@pytest.mark.parametrize("network", ["127.0.0.1/32", "0.0.0.0/0", "169.254.169.254/32", "::1/128", "::/0"])
+def test_production_lets_no_webhook_reach_this_machine(monkeypatch: pytest.MonkeyPatch, network: str) -> None:
+    allowed = {"WEBHOOK_ALLOW_NETWORKS": f"10.1.0.0/16,{network}"}
+    assert network in refusal(monkeypatch, **PRODUCTION, **allowed)
+    assert load(monkeypatch, **PRODUCTION | {"ENVIRONMENT": "development"}, **allowed)
+
+
+def test_production_may_have_receivers_of_webhooks_in_networks_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load(monkeypatch, **PRODUCTION, WEBHOOK_ALLOW_NETWORKS="10.1.0.0/16,fd00::/8")
+
+
 def test_a_worker_of_its_own_needs_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "HOLDFAST_REDIS_URL" in refusal(monkeypatch, INLINE_WORKER="false")
     assert not load(monkeypatch, INLINE_WORKER="false", REDIS_URL="redis://localhost").works_inline
