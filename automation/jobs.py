@@ -65,8 +65,11 @@ class Runner:
 
     def heard(self, event: LoggedEvent) -> None:
         """Look at once at what the log tells of jobs."""
-        if event.type == "automation.stop_asked" and (run := self._runs.get(event.stream_id)):
+        run = self._runs.get(event.stream_id)
+        if run and event.type == "automation.stop_asked":
             run.stop()
+        elif run and event.type == "automation.stopped":
+            run.lost()
         elif event.type == "automation.queued":
             self._wake.set()
 

@@ -44,7 +44,7 @@ RETURNING {JOB_COLUMNS}
 """
 _JOB = f"SELECT {JOB_COLUMNS} FROM automation_job j WHERE j.id = $1 FOR NO KEY UPDATE"
 
-# What ends a job that nobody runs; where the click may have happened, nobody knows how.
+# Ends a job whose run, if there is one, can write nothing any more; where the click may have happened, nobody knows how.
 _END = f"""
 UPDATE automation_job j SET
   status = {{status}}, message = {{message}}, failure = {{failure}}, stop_asked = {{stop_asked}},
@@ -59,7 +59,7 @@ _STOP_NOW = _END.format(
     message="CASE WHEN j.fence IS NULL THEN $2::text ELSE $3::text END",
     failure="CASE WHEN j.fence IS NOT NULL THEN 'UNKNOWN_OUTCOME' END",
     stop_asked="true",
-    which=f"j.id = $1 AND {_NOBODYS}",
+    which=f"j.id = $1 AND j.finished_at IS NULL AND (j.fence IS NULL OR {_NOBODYS})",
 )
 _ASK_TO_STOP = f"""
 UPDATE automation_job j SET stop_asked = true, message = $2, version = j.version + 1
@@ -214,7 +214,7 @@ class Jobs(PortalStates):
         return await self._placed(job_rows.job(row)) if row else None
 
     async def ask_to_stop(self, job_id: UUID) -> Job:
-        """Stop what nobody runs, else ask whoever runs it."""
+        """Stop what has no fence or nobody runs, else ask whoever runs it."""
         row = await self._connection.fetchrow(_STOP_NOW, job_id, STOPPED, UNKNOWN)
         return job_rows.job(row or await self._connection.fetchrow(_ASK_TO_STOP, [job_id], STOPPING))
 

@@ -58,7 +58,7 @@ def started(job: Job, *, webhook: bool) -> Told:
 
 
 def stopped(job: Job) -> Told:
-    """The answer to a stop: "stopping" until the browser is gone."""
+    """The answer to a stop: "stopping" while it is found out what was booked."""
     return {
         "job_id": name_of(job),
         "status": status_of(job) if job.over else "stopping",

@@ -308,19 +308,26 @@ async def test_what_nobody_runs_ends_with_its_time_and_behind_a_fence_as_unknown
     }
 
 
-async def test_a_job_that_was_to_stop_and_whose_worker_is_gone_is_stopped(errands: Errands) -> None:
-    anna = await errands.world.person()
-    lease = (await errands.begun(anna)).lease
-    assert (await errands.automation.stop(anna, lease.job_id)).status is STATUS.STARTING
+async def test_a_job_that_was_to_stop_and_whose_worker_is_gone_ends_with_its_lease(errands: Errands) -> None:
+    anna, bo = await errands.world.person(), await errands.world.person()
+    free, lease = [(await errands.begun(each)).lease for each in (anna, bo)]
+    await errands.world.tables.execute(
+        "UPDATE automation_job SET stop_asked = true WHERE id = $1", free.job_id
+    )
+    await errands.fenced(lease)
+    assert (await errands.automation.stop(bo, lease.job_id)).status is STATUS.BOOKING
     assert (await errands.automation.renew([lease], LEASE))[lease.job_id][1] is True
-    await errands.lapse(lease.job_id)
+    for each in (free, lease):
+        await errands.lapse(each.job_id)
     assert await errands.claim() is None
-    assert [job.status for job in await errands.automation.overdue()] == [STATUS.STOPPED]
+    ends = {job.id: job.status for job in await errands.automation.overdue()}
+    assert ends == {free.job_id: STATUS.STOPPED, lease.job_id: STATUS.FAILED}
     assert await errands.events(lease.job_id) == [
         "automation.queued",
         "automation.started",
+        "automation.updated",
         "automation.stop_asked",
-        "automation.stopped",
+        "automation.failed",
     ]
 
 

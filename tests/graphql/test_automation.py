@@ -11,7 +11,7 @@ import pytest
 from db.statements import Counting
 from domain.access import Role
 from domain.ids import new_id
-from domain.jobs import Artifact, ArtifactKind, AutomationFailure, AutomationStatus
+from domain.jobs import Advance, Artifact, ArtifactKind, AutomationFailure, AutomationStatus
 from domain.viewer import Viewer
 from schema.ids import decode, encode
 from tests.graphql.automating import SLOT, Automating, animated
@@ -249,19 +249,18 @@ async def test_what_was_kept_of_a_failure_has_an_address(automating: Automating)
 
 
 @pytest.mark.feature("S0.17", "S1.6")
-async def test_a_job_nobody_runs_is_stopped_at_once_and_one_that_runs_is_asked_to(
-    automating: Automating,
-) -> None:
-    world = automating.world
-    queued = await automating.start()
-    for _ in range(2):
-        stopped = await world.data(STOP, automating.owner, input={"id": queued.gid})
-        assert stopped["status"] == "STOPPED"
+async def test_a_job_is_stopped_at_once_and_behind_its_fence_is_asked_to(automating: Automating) -> None:
+    world, queued = automating.world, await automating.start()
+    assert (await world.data(STOP, automating.owner, input={"id": queued.gid}))["status"] == "STOPPED"
     running = await automating.waiting()
-    assert (await world.data(STOP, automating.owner, input={"id": running.gid}))["status"] == "QR_WAITING"
-    assert running.lease is not None
-    renewed = await running.automation.renew([running.lease], timedelta(seconds=10))
-    assert renewed[running.id][1]
+    for _ in range(2):
+        assert (await world.data(STOP, automating.owner, input={"id": running.gid}))["status"] == "STOPPED"
+    fenced = await automating.waiting()
+    await fenced.advance(Advance(AutomationStatus.BOOKING, "Booking.", fence=SLOT))
+    assert (await world.data(STOP, automating.owner, input={"id": fenced.gid}))["status"] == "BOOKING"
+    assert fenced.lease is not None
+    renewed = await fenced.automation.renew([fenced.lease], timedelta(seconds=10))
+    assert renewed[fenced.id][1]
 
 
 async def test_staff_stop_a_job_at_their_portal_and_are_shown_no_code(automating: Automating) -> None:

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from domain.access import Role
 from domain.api_keys import KeyWish
-from domain.jobs import FINAL, AutomationStatus
+from domain.jobs import FINAL, Advance, AutomationStatus
 from domain.scopes import Scope
 from domain.viewer import Viewer
 from holdfast.older import words
@@ -238,6 +238,7 @@ async def test_a_job_is_stopped_by_its_id(house: House) -> None:
     name = str(NESTED["job_id"])
     job = await house.running(name)
     await job.reach(*UNTIL_CODE)
+    await job.advance(Advance(AutomationStatus.BOOKING, "Booking.", fence=SLOT))
     stopping = (await house.post("stop", {"job_id": name})).json()
     assert (stopping["job_id"], stopping["status"]) == (name, "stopping")
     await job.reach(AutomationStatus.STOPPED)
