@@ -30,7 +30,10 @@ from domain.feed import Audience
 
 TICK = 1.0
 SOON = 0.02
-"""Between two readings while something is not settled: who wrote nothing tells nobody that they are done."""
+"""Between two readings while something is not settled: who wrote nothing tells nobody that they are done.
+
+Doubled each time that this is in vain: a transaction may be long, and another database's.
+"""
 PAGE = 1_000
 MAILBOX = 256
 
@@ -130,15 +133,19 @@ class Feed:
     async def run(self) -> None:
         """Read the log whenever it may have grown, until cancelled."""
         listening = asyncio.create_task(self._listen(), name="feed-listen")
+        soon = SOON
         try:
             while True:
+                settled = self.settled
                 try:
-                    async with asyncio.timeout(SOON if self._unsettled else TICK):
+                    async with asyncio.timeout(soon if self._unsettled else TICK):
                         await self._wake.wait()
                 except TimeoutError:
                     pass
                 self._wake.clear()
                 await self._read()
+                waits = self._unsettled and self.settled == settled
+                soon = min(2 * soon, TICK) if waits else SOON
         finally:
             listening.cancel()
 

@@ -419,17 +419,18 @@ class Webhooks:
         """Whether there is anybody to tell."""
         return bool(await self._connection.fetchval(_ANYBODY))
 
-    async def tell(self, limit: int) -> Told:
+    async def tell(self, limit: int, *, behind: bool) -> Told:
         """Make deliveries of the next events of the log, and of what endpoints missed before."""
         await self._unhurried()
         (cursor,) = await self._connection.fetch(_LOCK_CURSOR)
         (told,) = await self._connection.fetch(_TELL, cursor["xid"], cursor["id"], limit)
         endpoints, events = [*told["endpoints"]], told["events"]
         await self._connection.execute(_FALL_BEHIND, endpoints)
-        for behind in await self._connection.fetch(_BEHIND):
-            events = max(events, await self._catch_up(behind, limit))
-            endpoints.append(behind["id"])
-        return Told(endpoints, events)
+        late = await self._connection.fetch(_BEHIND) if behind else []
+        for each in late:
+            events = max(events, await self._catch_up(each, limit))
+            endpoints.append(each["id"])
+        return Told(endpoints, events, bool(late))
 
     async def _catch_up(self, behind: Any, limit: int) -> int:
         whose = behind["organization_id"], behind["account_id"], behind["job_id"]

@@ -161,10 +161,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a look at the log led to: the endpoints that have new deliveries, and how many events were looked at."""
+    """What a look at the log led to: the endpoints that have new deliveries, and how many events were looked at.
+
+    ``behind`` says whether any of them was told of what it had missed.
+    """
 
     endpoints: Sequence[UUID]
     events: int
+    behind: bool
 
 
 def outcome(number: int, tries: int, attempt: Attempt, chance: float) -> Outcome:
@@ -266,8 +270,11 @@ class WebhookStore(Protocol):
     async def told(self) -> bool:
         """Whether there is anybody to tell."""
 
-    async def tell(self, limit: int) -> Told:
-        """Make deliveries of the next events of the log, up to ``limit``; and of what endpoints missed before."""
+    async def tell(self, limit: int, *, behind: bool) -> Told:
+        """Make deliveries of the next events of the log, up to ``limit``; ``behind`` also of what endpoints missed.
+
+        To look for these costs as much as they have unsent.
+        """
 
     async def claim(self, worker: UUID, touched: Sequence[UUID], lease: timedelta) -> Sequence[Endpoint]:
         """Take, or keep, for a while the right to send to these endpoints, if nobody else has it."""

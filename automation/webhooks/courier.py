@@ -43,6 +43,8 @@ IDLE = 30.0
 """Seconds without anything to send after which another worker may have an endpoint."""
 
 TICK = 1.0
+SOON = 0.1
+"""Seconds between two looks at who waits where others have left room."""
 PACE = 0.01
 """Seconds between two steps: what comes meanwhile is gathered."""
 BATCH = 1_000
@@ -107,6 +109,7 @@ class Courier:
         self._slow: set[UUID] = set()
         self._crowded = False
         self._looked = 0.0
+        self._reminded = -TICK
         self._renewed = 0.0
         self.sent: Counter[str] = Counter()
         """Attempts since the start, by what came of their deliveries."""
@@ -183,8 +186,11 @@ class Courier:
 
         Of a long replay that is a part: between two of them others are sent what is theirs.
         """
+        behind = monotonic() - self._reminded >= TICK
         async with self._begin(None) as tx:
-            told = await tx.webhooks.tell(BATCH)
+            told = await tx.webhooks.tell(BATCH, behind=behind)
+        if behind and not told.behind:
+            self._reminded = monotonic()
         if told.events >= BATCH:
             self._came.set()
         return set(told.endpoints)
@@ -198,7 +204,7 @@ class Courier:
         for lapsed in [id_ for id_, line in self._lines.items() if line.until <= now]:
             del self._lines[lapsed]  # another may have had it since: what waits here may have been sent
         idle = [id_ for id_, line in self._lines.items() if not line.held]
-        looking = now - self._looked >= TICK or (self._crowded and bool(idle))
+        looking = now - self._looked >= (SOON if self._crowded and idle else TICK)
         if looking:
             self._looked = now
             async with self._begin(None) as tx:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from domain.feed import Audience
 from domain.holding import Seats
 from domain.reserving import Reserve, serve
 from domain.streams import CaughtUp, Happened, Snapshot, follow_log, follow_stream
+from tests.processes import eventually
 from tests.world import World
 
 Steps: TypeAlias = AsyncGenerator[Any, None]
@@ -100,6 +102,31 @@ async def test_what_waits_for_a_transaction_is_read_once_and_told_once(
             assert heard == ["first", *types]
     assert read == [*types, "first"]
     assert feed._unsettled == {}
+
+
+async def test_what_waits_for_a_long_transaction_is_looked_for_less_and_less_often(
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, feed, looks = (await world.organization()).id, world.app.feed, list[float]()
+    await feed.turn()
+
+    async def counted() -> None:
+        looks.append(monotonic())
+        await read()
+
+    read = feed._read
+    async with writer(database_url) as early, writer(database_url) as late:
+        with feed.watch_log(Audience([house])) as mailbox:
+            opened = early.transaction()
+            await opened.start()
+            await early.execute(ELSEWHERE, house, "first")
+            await late.execute(ELSEWHERE, house, "second")
+            await feed.turn()
+            monkeypatch.setattr(feed, "_read", counted)
+            await eventually(lambda: len(looks) > 3 and looks[-1] - looks[0] > 1)
+            assert len(looks) < 12
+            await opened.commit()
+            assert await taken(mailbox) == ["first", "second"]
 
 
 async def test_the_feed_knows_how_late_it_tells(world: World, database_url: str) -> None:

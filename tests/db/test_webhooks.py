@@ -22,7 +22,7 @@ VALUES ('resource', gen_random_uuid(), 1, 'resource.saved', now(), 'system', $1,
 
 async def tell(world: World, limit: int = 1_000) -> Told:
     async with world.app.database.begin(None) as tx:
-        return await tx.webhooks.tell(limit)
+        return await tx.webhooks.tell(limit, behind=True)
 
 
 async def told(world: World, endpoint_id: UUID) -> Sequence[UUID]:

@@ -86,7 +86,7 @@ async def test_deliveries_are_paged_the_newest_first(world: World, departure: De
     for _ in range(3):
         await world.resource(departure.organization, departure.staff)
     async with world.app.database.begin(None) as tx:
-        await tx.webhooks.tell(100)
+        await tx.webhooks.tell(100, behind=True)
     id_ = saved["endpoint"]["id"]
     first = (await world.data(DELIVERIES, departure.staff, id=id_))["deliveries"]
     assert [node["event"]["type"] for node in first["nodes"]] == ["resource.saved"] * 2
