@@ -44,7 +44,7 @@ RETURNING {JOB_COLUMNS}
 """
 _JOB = f"SELECT {JOB_COLUMNS} FROM automation_job j WHERE j.id = $1 FOR NO KEY UPDATE"
 
-# Ends a job whose run, if there is one, can write nothing any more; where the click may have happened, nobody knows how.
+# What ends a job, of whose run nothing is written any more; where the click may have happened, nobody knows how.
 _END = f"""
 UPDATE automation_job j SET
   status = {{status}}, message = {{message}}, failure = {{failure}}, stop_asked = {{stop_asked}},

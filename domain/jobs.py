@@ -248,8 +248,8 @@ class JobStore(Protocol):
     async def ask_to_stop(self, job_id: UUID) -> Job:
         """Note that a job that is locked and not over is to stop.
 
-        Before a fence it has ended at once, whoever runs it: STOPPED. Behind one whoever runs it is to find out what was
-        booked; where nobody does, it has ended as FAILED (UNKNOWN_OUTCOME).
+        Before a fence it has ended at once, whoever runs it: STOPPED. Behind one whoever runs it is to find out what
+        was booked; where nobody does, it has ended as FAILED (UNKNOWN_OUTCOME).
         """
 
     async def ask_all_to_stop(self, portal: str) -> Sequence[Job]:
