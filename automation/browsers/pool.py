@@ -51,15 +51,19 @@ class Each:
         self._engine = engine
         self._room = at_once
         self._later: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
         self._spare: asyncio.Task[Chromium] | None = _begun(self._opened())
 
     async def take(self) -> Chromium:
         """The spare one, or a new one if there is none, or it died while it waited."""
         self._room -= 1
+        taking = _begun(self._taken())
         try:
-            return await self._spare_one() or await self._engine.launch()
-        except BaseException:
+            return await asyncio.shield(taking)
+        except BaseException as error:
             self._room += 1
+            if not isinstance(error, BrowserCrashed):
+                self._leave(taking)
             raise
         finally:
             self._soon()
@@ -74,7 +78,16 @@ class Each:
         """End the spare."""
         if self._later is not None:
             self._later.cancel()
-        await _end(self._spare)
+        await asyncio.gather(_end(self._spare), *self._ending)
+
+    def _leave(self, taking: asyncio.Task[Chromium]) -> None:
+        """Nobody waits any more for a browser that has begun to start: it is the next one's, or is ended."""
+        if self._spare is None:
+            self._spare = taking
+        else:
+            ending = asyncio.create_task(_end(taking))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
     def _soon(self) -> None:
         """Have a spare one, but let the visit that has just begun have the machine to itself for a moment."""
@@ -93,22 +106,15 @@ class Each:
             await in_time(chromium.make_ready(HERE), GLANCE)
         return chromium
 
-    async def _spare_one(self) -> Chromium | None:
-        taking, self._spare = self._spare, None
-        if taking is None:
-            return None
-        try:
-            chromium = await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            await _end(self._spare)
-            self._spare = taking
-            raise
-        except BrowserCrashed:
-            return None
-        if await _serves(chromium):
-            return chromium
-        await chromium.close()
-        return None
+    async def _taken(self) -> Chromium:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            with contextlib.suppress(BrowserCrashed):
+                chromium = await spare
+                if await _serves(chromium):
+                    return chromium
+                await chromium.close()
+        return await self._engine.launch()
 
 
 class One:

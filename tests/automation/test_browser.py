@@ -136,6 +136,28 @@ async def test_a_page_that_waits_for_its_visit_reaches_nothing(portal: Site, wor
         await tab.leave()
 
 
+async def test_a_browser_that_nobody_waits_for_any_more_is_the_next_ones(
+    portal: Site, worker_folder: Path
+) -> None:
+    async with browsing(worker_folder, portal.origin) as here:
+        supply = here.visits.pool.supply
+        assert isinstance(supply, pools.Each)
+        async with here.visit():
+
+            async def visit() -> None:
+                async with here.visit():
+                    pytest.fail("It was called off.")
+
+            called_off = asyncio.create_task(visit())
+            await until(lambda: supply._room == 0)
+            called_off.cancel()
+            await asyncio.wait([called_off])
+        await until(lambda: supply._later is None)
+        assert supply._spare is not None
+        await supply._spare
+        assert len(browsers(worker_folder)) == 1
+
+
 @pytest.mark.feature("S1.35")
 async def test_no_more_visits_than_there_is_room_for(portal: Site, worker_folder: Path) -> None:
     async with browsing(worker_folder, portal.origin, at_once=1) as here:
