@@ -20,7 +20,7 @@ OLDER_NAMES = {"license_type": "licence", "exam_type": "exam", "locations": "pla
 OLDER_EXAMS = {"Körprov": "Driving test", "Kunskapsprov": "Theory test"}
 
 _DAY = {"type": "string", "format": "date"}
-_HOUR = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}
+_HOUR = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "maxLength": 5}
 
 SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

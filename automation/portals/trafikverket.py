@@ -22,7 +22,7 @@ MOST_PLACES: Final = 4
 OLDER_NAMES: Final = {"license_type": "licence", "exam_type": "exam", "locations": "places"}
 
 _DAY = {"type": "string", "format": "date"}
-_HOUR = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}
+_HOUR = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "maxLength": 5}
 _NAME = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": r"^\S.*$"}
 
 SCHEMA: Mapping[str, Any] = {

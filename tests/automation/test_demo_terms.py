@@ -55,6 +55,7 @@ def test_the_older_contracts_words_mean_todays() -> None:
         ({"from": "2027-02-30"}, ["config", "from"]),
         ({"from": "2027-03-02", "to": "2027-03-01"}, ["config", "to"]),
         ({"earliest": "24:00"}, ["config", "earliest"]),
+        ({"earliest": "08:00\n"}, ["config", "earliest"]),
         ({"earliest": "12:00", "latest": "11:59"}, ["config", "latest"]),
     ],
 )
