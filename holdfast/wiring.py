@@ -83,7 +83,9 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
         open_pool(dsn, PoolSize(0, 2), ALL_SEEING) as probe,
         make_broker(settings.redis_url) as broker,
         open_live(settings.redis_url, secret) as live,
-        Post(http=settings.webhooks_over_http, allowed=settings.webhook_allow_networks) as post,
+        _post(settings) as post_events,
+        _post(settings) as post_codes,
+        _post(settings) as post_samples,
     ):
         feed = Feed(log, broker)
         await feed.start()
@@ -117,13 +119,13 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             reservations=reservations,
             bookings=Bookings(once, reservations),
             api_keys=ApiKeys(database.begin, once, identity.ended),
-            endpoints=Endpoints(database.begin, once, messages, post, settings.webhooks_over_http),
+            endpoints=Endpoints(database.begin, once, messages, post_samples, settings.webhooks_over_http),
             automation=automation,
             live=live,
             artifact_url=artifacts.url,
         )
         keep = timedelta(days=settings.log_retention_days) or None
-        codes = CodesToWebhooks(live, database.begin, messages, post)
+        codes = CodesToWebhooks(live, database.begin, messages, post_codes)
         runner = runner_of(settings, automation, codes, secret)
         if runner is not None:
             feed.tap(Stream.AUTOMATION, runner.heard)
@@ -133,7 +135,7 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
             Housekeeping(database.begin, keep, timedelta(hours=settings.artifact_hours)),
             automation,
             runner,
-            Courier(database.begin, feed, messages, post),
+            Courier(database.begin, feed, messages, post_events),
         )
         rates = Rates(settings.requests_per_minute, settings.requests_per_minute_per_address, secret)
         running = [asyncio.create_task(feed.run(), name="feed")]
@@ -160,6 +162,11 @@ async def wire(settings: Settings, dsn: str) -> AsyncIterator[App]:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             identity.hasher.close()
+
+
+def _post(settings: Settings) -> Post:
+    """One for each use: its sockets are counted, and whoever keeps all of one use waiting keeps no other."""
+    return Post(http=settings.webhooks_over_http, allowed=settings.webhook_allow_networks)
 
 
 async def _share(rates: Rates, redis_url: str) -> None:

@@ -138,6 +138,27 @@ async def broken(_: Got) -> web.StreamResponse:
 # ------------------------------------------------------------------ what is sent
 
 
+async def test_samples_to_who_never_answers_keep_no_delivery_waiting(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("automation.webhooks.posting.MOST_SOCKETS", 1)
+    over = asyncio.Event()
+
+    async def never(_: Got) -> web.StreamResponse:
+        await over.wait()
+        return web.Response()
+
+    house.receiver.answers["/never"] = never
+    silent = await house.subscribe("/never", "booking.*")
+    sample = asyncio.create_task(house.endpoints.test(house.departure.staff, silent.id))
+    await house.receiver.until(lambda: bool(house.receiver.of("/never")))
+    async with working(house.world):
+        await house.resource()
+        await house.receiver.until(lambda: bool(house.receiver.of("/hook")), 10)
+    over.set()
+    assert (await sample).status is DeliveryStatus.SUCCEEDED
+
+
 async def test_an_event_is_delivered_and_verified_by_the_official_library(house: House) -> None:
     async with working(house.world):
         resource = await house.resource()
