@@ -65,8 +65,18 @@ class Worker:
     runner: Runner | None = None
     courier: Courier | None = None
     loops: list[Loop] = field(init=False)
+    """All of them, for whoever asks how they do."""
+    _browsing: list[Loop] = field(init=False)
+    """Those of them that need a browser."""
 
     def __post_init__(self) -> None:
+        browsing = []
+        if (runner := self.runner) is not None:
+            browsing = [
+                Loop("jobs", runner.take),
+                Loop("leases", runner.renew),
+                Loop("availability", runner.report),
+            ]
         loops = [
             Loop("expiry", self._expire),
             Loop("housekeeping", self._keep_house),
@@ -75,13 +85,15 @@ class Worker:
         ]
         if self.courier is not None:
             loops.append(Loop("webhooks", self.courier.step))
-        object.__setattr__(self, "loops", loops)
+        object.__setattr__(self, "_browsing", browsing)
+        object.__setattr__(self, "loops", loops + browsing)
 
     async def run(self) -> None:
         """Run all loops until cancelled."""
         async with self.courier or nullcontext(), asyncio.TaskGroup() as running:
             for loop in (*self.loops, Loop("report", self._report)):
-                running.create_task(_for_ever(loop))
+                if loop not in self._browsing:
+                    running.create_task(_for_ever(loop))
             if self.runner is not None:
                 running.create_task(_for_ever(Loop("browsers", partial(self._run_jobs, self.runner))))
 
@@ -107,12 +119,8 @@ class Worker:
     async def _run_jobs(self, runner: Runner) -> float:
         """Run jobs until cancelled."""
         async with runner.working(), asyncio.TaskGroup() as running:
-            for name, step in (
-                ("jobs", runner.take),
-                ("leases", runner.renew),
-                ("availability", runner.report),
-            ):
-                running.create_task(_for_ever(Loop(name, step)))
+            for loop in self._browsing:
+                running.create_task(_for_ever(loop))
         return 0
 
     async def _report(self) -> float:

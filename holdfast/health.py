@@ -30,8 +30,17 @@ PATIENCE = 2.0
 LAG = 10.0
 """Seconds by which a process may trail the log and still serve."""
 
-LOOP_LATE = {"expiry": 60.0, "housekeeping": 2 * 3600.0, "retention": 2 * 3600.0}
-"""Seconds after which a loop of the worker counts as standing still."""
+LOOP_LATE = {
+    "expiry": 60.0,
+    "housekeeping": 2 * 3600.0,
+    "retention": 2 * 3600.0,
+    "overdue": 60.0,
+    "webhooks": 60.0,
+    "jobs": 60.0,
+    "leases": 60.0,
+    "availability": 60.0,
+}
+"""Seconds after which a loop of the worker counts as standing still; the last three run where there is a browser."""
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
