@@ -85,6 +85,10 @@ class DemoPortal:
         """What is free."""
         return list((await self._read("times"))[exam])
 
+    async def troubles(self) -> dict[str, int]:
+        """How many that were ordered have not come yet, by page."""
+        return dict(await self._read("troubles"))
+
     async def _read(self, what: str) -> Any:
         answer = await self._client.get(f"/control/{what}")
         assert answer.status_code == 200, answer.text

@@ -34,6 +34,7 @@ class Control:
             "log": lambda: self._portal.diary.entries,
             "booked": lambda: self._portal.diary.booked,
             "times": self._times,
+            "troubles": lambda: {page: len(left) for page, left in self._portal.troubles.items() if left},
         }
         acts: dict[str, Act] = {
             "anew": self._anew,
