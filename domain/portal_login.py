@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 
 from domain.errors import PolicyViolation, Unavailable
 from domain.jobs import AutomationFailure, AutomationStatus
@@ -14,6 +16,9 @@ from domain.runs import JourneyEnded, Walk
 
 LEAVING = 5.0
 """Seconds that signing a stranger out may take; their browser is closed afterwards anyway."""
+
+OPENS_AN_APP = re.compile(r"(bankid:|https:)[!-~]{1,2000}", re.IGNORECASE)
+"""What a client may follow of a portal's links: another, such as javascript:, would run in the client's own page."""
 
 SCAN = "Scan the code with the app that you identify yourself with."
 NOT_HANDED_OVER = (
@@ -88,6 +93,9 @@ async def _signed_in(walk: Walk) -> Person:
 
 async def _hand_over(walk: Walk, codes: AsyncIterator[CapturedCode]) -> None:
     async for code in codes:
+        link = code.autostart_url
+        if link is not None and not OPENS_AN_APP.fullmatch(link):
+            code = replace(code, autostart_url=None)
         try:
             await walk.run.show_code(code)
         except Unavailable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
 
 import pytest
@@ -424,6 +424,22 @@ async def test_codes_that_break_off_end_the_wait_for_the_person() -> None:
     run = await told.go()
     assert run.answers == [True, False, True]
     assert run.outcome is not None
+
+
+async def test_a_link_that_opens_no_app_is_not_handed_on_with_a_code() -> None:
+    told = story()
+    links = [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "https://app.bankid.com/?a=b",
+        "bankid:///?a=b",
+        "bankid:\n",
+    ]
+    first = told.visit.shown[0]
+    told.visit.shown = [replace(first, text=link, autostart_url=link) for link in links]
+    run = await told.go()
+    handed_on = {code.text: code.autostart_url for code in run.codes}
+    assert handed_on == {link: link if link in links[2:4] else None for link in links}
 
 
 async def test_somebody_else_who_signs_in_is_signed_out_and_named_nowhere() -> None:
