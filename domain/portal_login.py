@@ -93,15 +93,17 @@ async def _signed_in(walk: Walk) -> Person:
 
 async def _hand_over(walk: Walk, codes: AsyncIterator[CapturedCode]) -> None:
     async for code in codes:
-        link = code.autostart_url
-        if link is not None and not OPENS_AN_APP.fullmatch(link):
-            code = replace(code, autostart_url=None)
         try:
-            await walk.run.show_code(code)
+            await walk.run.show_code(_followable(code))
         except Unavailable:
             await walk.say(AutomationStatus.QR_WAITING, NOT_HANDED_OVER)
         else:
             await walk.say(AutomationStatus.QR_WAITING, SCAN)
+
+
+def _followable(code: CapturedCode) -> CapturedCode:
+    link = code.autostart_url
+    return code if link is None or OPENS_AN_APP.fullmatch(link) else replace(code, autostart_url=None)
 
 
 def folded(name: str) -> str:
