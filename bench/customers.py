@@ -141,9 +141,8 @@ class Customer:
         async with self.http.ws_connect(self._url, protocols=["graphql-transport-ws"]) as socket:
             await socket.send_json({"type": "connection_init", "payload": {"authorization": self._token}})
             await socket.receive_json()
-            for name, query in (("job", JOB), ("codes", CODES)):
-                payload = {"query": query, "variables": {"id": watched.id}}
-                await socket.send_json({"id": name, "type": "subscribe", "payload": payload})
+            await _follow(socket, watched, "job", JOB)
+            await _follow(socket, watched, "codes", CODES)
             reading = asyncio.create_task(_read(socket, watched))
             try:
                 yield watched
@@ -152,11 +151,22 @@ class Customer:
                 await asyncio.gather(reading, return_exceptions=True)
 
 
+async def _follow(socket: aiohttp.ClientWebSocketResponse, watched: Watched, name: str, query: str) -> None:
+    payload = {"query": query, "variables": {"id": watched.id}}
+    await socket.send_json({"id": name, "type": "subscribe", "payload": payload})
+
+
 async def _read(socket: aiohttp.ClientWebSocketResponse, watched: Watched) -> None:
+    following = True
     async for message in socket:
         told = message.json()
         if told["type"] == "next" and told["payload"].get("data"):
             watched.note(told["id"], told["payload"]["data"])
+            if not following and watched.status == "QR_WAITING":  # to be signed in once more
+                following = True
+                await _follow(socket, watched, "codes", CODES)
+        elif told["type"] == "complete" and told["id"] == "codes":
+            following = False
         elif told["type"] == "ping":
             await socket.send_json({"type": "pong"})
         elif told["type"] in ("next", "error"):
