@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 import zxingcpp
 from PIL import Image
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
-# Debian's /usr/bin/chromium is a shell script around this binary.
-CANDIDATES = ("/usr/lib/chromium/chromium", "chromium", "chromium-browser", "google-chrome")
+from automation.browsers.program import find_browser
+from tests.processes import missing
 
 # CodeMirror draws only what can be seen: here that is everything.
 TALL: ViewportSize = {"width": 1440, "height": 1600}
@@ -25,8 +23,11 @@ TALL: ViewportSize = {"width": 1440, "height": 1600}
 async def chromium() -> AsyncIterator[Browser]:
     """A running Chromium. Without one on the machine the test fails in CI and is skipped elsewhere."""
     async with async_playwright() as playwright:
-        executable = _executable(playwright.chromium.executable_path)
-        arguments = ["--disable-background-networking", "--disable-component-update"]
+        executable = find_browser() or missing(
+            "No Chromium on this machine: `holdfast doctor` says how to get one."
+        )
+        # The shell would keep frames of other sites in the page's process, where a whole browser gives them their own.
+        arguments = ["--disable-background-networking", "--disable-component-update", "--site-per-process"]
         # Chromium's sandbox refuses to run as root.
         sandboxed = os.geteuid() != 0
         browser = await playwright.chromium.launch(
@@ -36,20 +37,6 @@ async def chromium() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
-
-
-def _executable(of_playwright: str) -> str:
-    for candidate in (of_playwright, *CANDIDATES):
-        if found := shutil.which(candidate):
-            return found
-    return missing("No Chromium on this machine: install the package `chromium`.")
-
-
-def missing(what: str) -> str:
-    """Fails in CI, skips elsewhere: never silently green."""
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 class Complaints(list[str]):

@@ -192,7 +192,8 @@ const ways = {
 const [every, count] = [Number(options.every ?? 1000), Number(options.count ?? 40)];
 let codes = [];
 let kept = {};
-try { kept = sessionStorage; } catch { /* none in a frame of another site */ }
+// In a frame of another site some browsers have a store, and some have none: here none has.
+if ([...location.ancestorOrigins].every((origin) => new URL(origin).hostname === location.hostname)) kept = sessionStorage;
 let number = Number(kept.number ?? 0);
 const show = async () => {
   if (number >= count) return;

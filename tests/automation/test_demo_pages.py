@@ -37,8 +37,9 @@ from domain.portals import (
     Visit,
 )
 from tests.automation.phone import Phone
-from tests.chromium import Complaints, missing
+from tests.chromium import Complaints
 from tests.demo_portal import DemoPortal, Running, running_portal
+from tests.processes import missing
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

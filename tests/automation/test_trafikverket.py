@@ -35,8 +35,8 @@ from domain.portals import (
 from domain.runs import Patience, Walk
 from holdfast.settings import Settings
 from tests.automation.trafikverket_replica import Line, Replica, replica
-from tests.chromium import missing
 from tests.domain.test_journey import WrittenRun
+from tests.processes import missing
 
 pytestmark = pytest.mark.feature("S0.8")
 

@@ -18,7 +18,7 @@ from automation.browsers.visits import BrowserVisits, open_visits
 from automation.capture.artifacts import Artifacts
 from domain.jobs import AutomationStatus, Job
 from domain.portals import Portal
-from tests.chromium import missing
+from tests.processes import missing
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Terms:
 
 def program() -> Path:
     found = find_browser()
-    return missing("No Chromium on this machine.") if found is None else found  # type: ignore[return-value]
+    return missing("No Chromium on this machine.") if found is None else found
 
 
 def a_job() -> Job:

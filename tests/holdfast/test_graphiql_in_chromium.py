@@ -12,8 +12,9 @@ import pytest
 from playwright.async_api import Browser, Route, expect
 
 from holdfast.graphiql import HERE, graphiql
-from tests.chromium import TALL, Complaints, GraphiQLTab, chromium, missing
+from tests.chromium import TALL, Complaints, GraphiQLTab, chromium
 from tests.holdfast.graphiql_stand_in import StandIn
+from tests.processes import missing
 
 pytestmark = pytest.mark.browser
 

@@ -15,8 +15,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from holdfast.graphiql import HERE, cdn, examples, graphiql
-from tests.chromium import missing
 from tests.holdfast.graphiql_stand_in import CONTRACT
+from tests.processes import missing
 
 
 @pytest.fixture
