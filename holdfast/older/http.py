@@ -138,7 +138,7 @@ def _refused(refusal: Refusal | Denial) -> JSONResponse:
             status = 503
         case _:
             status = 409
-    field = words.field_of(refusal.path) if refusal.path else None
+    field = words.field_of(refusal.path or ())
     return _told(status, refusal.message, str(refusal.code), {}, field)
 
 

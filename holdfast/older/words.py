@@ -29,9 +29,9 @@ _FIELDS: Mapping[str, str] = {
 """Our names of what they send."""
 
 
-def field_of(path: Sequence[str]) -> str:
-    """What they call the place in a request that a refusal names."""
-    return ".".join(_FIELDS.get(part, part) for part in path)
+def field_of(path: Sequence[str]) -> str | None:
+    """What they call the place in a request that a refusal names; None for the portal, which they do not name."""
+    return ".".join(_FIELDS.get(part, part) for part in path if part != "portalKey") or None
 
 
 def name_of(job: Job) -> str:
