@@ -26,10 +26,16 @@ from automation.capture.worlds import World, Worlds
 from domain.portals import BrowserCrashed, CapturedCode
 
 SAMPLED_EVERY: Final = 50
-"""Milliseconds between two looks at a canvas: nothing tells of what is drawn on it."""
+"""Milliseconds between two looks at a canvas, at least."""
+
+SAMPLED_SELDOM: Final = 500
+"""Milliseconds between two looks at a canvas whose drawings are told: in case that they are told no more."""
 
 SCREENSHOTS_APART: Final = 0.25
 """Seconds between two screenshots of what no script may read."""
+
+RETAKES: Final = 3
+"""Screenshots of one change: a page may tell of what it has not painted yet."""
 
 LONGEST: Final = 1 << 20
 """Characters of what a page's world may tell at once."""
@@ -68,7 +74,8 @@ class CodeWatch:
         self._life = life
         self._prefix = prefix
         name = f"w{uuid4().hex}"
-        options = json.dumps({"tell": name, "autostart": autostart, "every": SAMPLED_EVERY})
+        pace = {"every": SAMPLED_EVERY, "seldom": SAMPLED_SELDOM}
+        options = json.dumps({"tell": name, "autostart": autostart, **pace})
         script = files("automation.capture").joinpath("qr_watch.js").read_text("utf-8")
         self._worlds = Worlds(page, name, f"({script.strip()})({options})", self._heard)
         self._last: CapturedCode | None = None
@@ -130,14 +137,15 @@ class CodeWatch:
             with suppress(binascii.Error):
                 self._see(base64.b64decode(sight["picture"].removeprefix(_PNG), validate=True), sight)
 
-    def _see(self, png: bytes, sight: dict[str, Any]) -> None:
+    def _see(self, png: bytes, sight: dict[str, Any]) -> bool:
+        """Take a code in; whether there is a new one on the picture."""
         text = text_of(png)
         if text is None or not text.startswith(self._prefix):
-            return
+            return False
         # The page's clock is this machine's; only its rounding could put it ahead.
         shown_at = min(datetime.fromtimestamp(sight["at"] / 1000, UTC), datetime.now(UTC))
         if (last := self._last) is not None and (last.text == text or last.shown_at > shown_at):
-            return
+            return False
         code = CapturedCode(text, png, shown_at, life_of(text, self._life), sight["link"])
         self._last = self._newest = code
         self._changed.set()
@@ -146,19 +154,25 @@ class CodeWatch:
             self._ageing.cancel()
         left = (shown_at + code.life - datetime.now(UTC)).total_seconds()
         self._ageing = asyncio.get_running_loop().call_later(left, self.outlived.set)
+        return True
 
     async def _photograph(self) -> None:
         """See by screenshots what no script may read, the newest first, until nothing waits."""
         while (waiting := self._waiting) is not None:
             self._waiting = None
-            world, document, sight = waiting
-            with suppress(Error, TimeoutError):
-                clip = await self._place(world, document, sight["unreadable"])
-                self._see(
-                    await self._page.screenshot(clip=clip, animations="allow", caret="initial", scale="css"),
-                    sight,
-                )
-            await asyncio.sleep(SCREENSHOTS_APART)
+            for _ in range(RETAKES):
+                seen = await self._photographed(*waiting)
+                await asyncio.sleep(SCREENSHOTS_APART)
+                if seen or self._waiting is not None:
+                    break
+
+    async def _photographed(self, world: World, document: int, sight: dict[str, Any]) -> bool:
+        """Whether a screenshot showed a new code."""
+        with suppress(Error, TimeoutError):
+            clip = await self._place(world, document, sight["unreadable"])
+            picture = await self._page.screenshot(clip=clip, animations="allow", caret="initial", scale="css")
+            return self._see(picture, sight)
+        return False
 
     async def _place(self, world: World, document: int, number: int) -> FloatRect:
         """Where on the page an element is. Raises Error."""

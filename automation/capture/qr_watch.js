@@ -1,6 +1,6 @@
 // Runs in an isolated world of every frame: the page's own scripts see neither it nor what it calls.
 // Tells of each picture that may be a code as soon as the page shows it, as PNG or as the page's own data: URL.
-({ tell, autostart, every }) => {
+({ tell, autostart, every, seldom }) => {
   const SQUARE = 0.75; // a code is about as wide as it is high
   const MOST = 1600; // pixels
   const PRINT = 64; // pixels of a canvas looked at for a change: about one in each module
@@ -10,7 +10,6 @@
   const told = new WeakMap(); // element -> the picture last told of it
   const prints = new Map(); // canvas -> what it looked like when last sampled
   const unreadable = new Set(); // only a screenshot shows what they are
-  let sampling = false;
   let over = false;
 
   const pen = (width, height) => {
@@ -120,23 +119,45 @@
     }
   };
 
-  // Nothing tells of what is drawn on a canvas. Not by a timer: its number would show the page that one exists.
-  const sample = () => {
-    for (const canvas of prints.keys()) {
-      if (!canvas.isConnected) prints.delete(canvas);
-      else if (changed(canvas)) look(canvas);
+  // Not by a timer: its number would show the page that one exists.
+  const pause = (delay) => scheduler.postTask(() => {}, { delay });
+
+  // A capture of a canvas has a frame whenever something was drawn, and else none; null where it cannot be captured.
+  const framesOf = (canvas) => {
+    try {
+      const [track] = canvas.captureStream().getVideoTracks();
+      return new MediaStreamTrackProcessor({ track, maxBufferSize: 1 }).readable.getReader();
+    } catch {
+      return null;
     }
-    sampling = prints.size > 0 && !over;
-    if (sampling) scheduler.postTask(sample, { delay: every });
+  };
+
+  const drawing = async (frames) => {
+    const { value, done } = await frames.read();
+    value?.close();
+    return done;
+  };
+
+  // A canvas that another origin's picture was drawn on is captured no more: so it is sampled, too, if seldom.
+  const follow = async (canvas) => {
+    let frames = framesOf(canvas);
+    let frame = frames && drawing(frames);
+    while (!over && canvas.isConnected) {
+      if (changed(canvas)) look(canvas);
+      await pause(every);
+      const done = frame && (await Promise.race([frame, pause(seldom)]));
+      if (done) frames = frame = null;
+      else if (done === false) frame = drawing(frames);
+    }
+    prints.delete(canvas);
+    frames?.cancel();
   };
 
   const found = (element) => {
     if (element instanceof HTMLCanvasElement && !prints.has(element)) {
       prints.set(element, null);
-      if (!sampling) scheduler.postTask(sample, { delay: every });
-      sampling = true;
-    }
-    look(element);
+      follow(element);
+    } else look(element);
   };
 
   const KINDS = "img, canvas, svg:not(svg svg)";

@@ -14,6 +14,7 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Browser, CDPSession, Error, Frame, Page
 
+from automation.capture import qr
 from automation.capture.qr import CodeWatch, life_of
 from automation.capture.qr_image import text_of as read
 from domain.portals import BrowserCrashed, CapturedCode
@@ -93,6 +94,23 @@ async def test_a_code_that_changes_by_itself_is_captured_each_time_in_order_and_
     for code, (_, at) in zip(codes, shown, strict=True):
         assert abs(code.shown_at.timestamp() * 1000 - at) < 100
     assert all(earlier.shown_at < later.shown_at for earlier, later in pairwise(codes))
+
+
+async def test_what_is_drawn_on_a_canvas_is_told_and_not_waited_for(
+    page: Page, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qr, "SAMPLED_SELDOM", 3_600_000)
+    async with CodeWatch(page) as watch:
+        await page.goto(site.url("canvas"))
+        await follow(watch, page, 0, 4)
+
+
+async def test_a_canvas_is_read_on_when_its_drawings_are_told_no_more(page: Page, site: Site) -> None:
+    async with CodeWatch(page) as watch:
+        await page.goto(site.url("canvas"))
+        await follow(watch, page, 0, 1)
+        await page.evaluate("ways['canvas-tainted'](codes[0], 7)")
+        assert (await the_next(watch)).text == text_of(7)
 
 
 @pytest.mark.parametrize("variant", ["img", "canvas", "canvas-tainted"])
