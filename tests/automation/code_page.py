@@ -193,7 +193,8 @@ const [every, count] = [Number(options.every ?? 1000), Number(options.count ?? 4
 let codes = [];
 let kept = {};
 // In a frame of another site some browsers have a store, and some have none: here none has.
-if ([...location.ancestorOrigins].every((origin) => new URL(origin).hostname === location.hostname)) kept = sessionStorage;
+const near = (origin) => new URL(origin).hostname === location.hostname;
+if ([...location.ancestorOrigins].every(near)) kept = sessionStorage;
 let number = Number(kept.number ?? 0);
 const show = async () => {
   if (number >= count) return;
