@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import reduce
 from typing import Final
 
-from playwright.async_api import Locator, Page
+from playwright.async_api import Frame, Locator, Page
 
 QUALITY: Final = 60
 TIME: Final = 3_000
@@ -36,7 +37,7 @@ async def masked_picture(page: Page, *, hidden: Sequence[str] = (), masked: Sequ
         type="jpeg",
         quality=QUALITY,
         # A page's policy may forbid the style; covers it cannot forbid.
-        mask=[*masked, *_everywhere(page, hidden), *_personal(page)],
+        mask=[*masked, *(_concealed(frame, hidden) for frame in page.frames)],
         mask_color=GREY,
         style="".join(
             f"{selector} {{ opacity: 0 !important; transition: none !important }}\n" for selector in hidden
@@ -48,16 +49,8 @@ async def masked_picture(page: Page, *, hidden: Sequence[str] = (), masked: Sequ
     )
 
 
-def _everywhere(page: Page, selectors: Sequence[str]) -> Iterator[Locator]:
-    """What the selectors find, in any frame."""
-    for frame in page.frames:
-        for selector in selectors:
-            yield frame.locator(selector)
-
-
-def _personal(page: Page) -> Iterator[Locator]:
-    """What looks personal wherever it is."""
-    for frame in page.frames:
-        yield frame.locator(TYPED)
-        for shape in (PERSONAL_NUMBER, MAIL, PHONE):
-            yield frame.get_by_text(shape)
+def _concealed(frame: Frame, hidden: Sequence[str]) -> Locator:
+    """What the selectors find, and what looks personal wherever it is: as one locator, each is asked for by itself."""
+    found = [frame.locator(selector) for selector in (*hidden, TYPED)]
+    found += [frame.get_by_text(shape) for shape in (PERSONAL_NUMBER, MAIL, PHONE)]
+    return reduce(Locator.or_, found)
