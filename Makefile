@@ -13,7 +13,7 @@ GRAPHIQL_SOURCES := $(shell find $(GRAPHIQL) -type f \
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-annotate --custom-compile-command 'make lock' pyproject.toml
 
-.PHONY: help run install test lint types format graphiql features bench soak peers lock clean
+.PHONY: help run install test lint types format graphiql features bench soak soak-jobs peers lock clean
 
 help:
 	@echo 'make run       install, start PostgreSQL, fill in demo data, serve on http://127.0.0.1:8000'
@@ -22,6 +22,7 @@ help:
 	@echo 'make features  list the capabilities and the tests that show them'
 	@echo 'make bench     what it reaches, beside bare baselines and servers on Node, in 5 minutes'
 	@echo 'make soak      10,000 idle subscriptions for 5 minutes, then one change (MINUTES=5)'
+	@echo 'make soak-jobs 1,000 jobs on one worker, each with its login and booking (JOBS=1000)'
 	@echo 'make lock      renew requirements.lock and requirements-dev.lock (needs uv)'
 	@echo 'make clean     remove .venv and what is built; data in var/ stays'
 
@@ -53,6 +54,9 @@ bench: .venv/.installed-dev peers
 
 soak: .venv/.installed-dev
 	@.venv/bin/python -m bench.soak $(MINUTES)
+
+soak-jobs: .venv/.installed-dev
+	@.venv/bin/python -m bench.soak_jobs $(JOBS)
 
 peers: bench/peers/node_modules/.package-lock.json
 
