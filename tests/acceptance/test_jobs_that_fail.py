@@ -15,7 +15,7 @@ from tests.acceptance.office import Day, Office, day_at, lives, running_office
 from tests.processes import eventually
 from tests.servers import PostgresServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 STOPPED_WITHIN = 5.0
 
@@ -33,6 +33,7 @@ async def day(office: Office) -> AsyncIterator[Day]:
         yield begun
 
 
+@pytest.mark.feature("S0.16", "S1.24")
 async def test_of_workers_killed_in_every_status_nothing_is_left_and_nobody_is_booked_twice(day: Day) -> None:
     """The first shares one browser among its jobs; the second has one for each, and its driver hangs before it dies."""
     office, places = day.office, len(BEFORE) + 1
@@ -72,6 +73,7 @@ async def test_of_workers_killed_in_every_status_nothing_is_left_and_nobody_is_b
     await heir.nothing_is_left()
 
 
+@pytest.mark.feature("S0.17", "S1.6")
 async def test_jobs_are_stopped_in_every_status_within_five_seconds_though_the_portal_hangs(day: Day) -> None:
     office = day.office
     where = {**BEFORE, **BEHIND}
