@@ -35,7 +35,7 @@ KILLS = 100
 AT_ONCE = 8
 WORKERS = 2
 SLOTS = 6
-APART = 3.0
+APART = 5.0
 """Seconds between two kills, more or less."""
 PEOPLE = 2_000
 FROZEN = 14.0
