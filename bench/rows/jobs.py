@@ -23,6 +23,9 @@ from bench.run import Run, say
 
 BROWSER = "--remote-debugging-pipe"
 STREAMING = 6.0
+CALM = 2.0
+"""Seconds after so many browsers were started at once."""
+
 LOGINS = 6
 STARTS = 2
 CRASHES = 1
@@ -101,6 +104,7 @@ async def _streams(made: Office, row: Row, tiny: bool) -> None:
             jobs = [await stack.enter_async_context(person.job(**ANYWHERE)) for person in people]
             for job in jobs:
                 await job.until(lambda job: job.codes)
+            await asyncio.sleep(0 if tiny else CALM)
             begin = time.time()
             await asyncio.sleep(2 if tiny else STREAMING)
             late = [(code.here - code.shown) * 1e3 for job in jobs for code in job.codes if code.here > begin]
