@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import Enum, auto
 from functools import partial
 from time import monotonic
@@ -154,13 +154,12 @@ class JobRun:
     async def turn(self) -> None:
         """Wait until a request may be sent to the portal."""
         gap = self.portal.politeness.between_requests
-        if gap:
-            await asyncio.sleep((await self._patiently(partial(self._turn, gap))).total_seconds())
+        while gap and (wait := await self._patiently(partial(self._turn, gap))):  # noqa: ASYNC110 # told so by the row  # noqa: ASYNC110 - the turn comes by the clock
+            await asyncio.sleep(wait.total_seconds())
 
     async def portal_answers(self, answers: bool) -> timedelta:
         """Tell the circuit breaker; for how long the portal is to be left in peace."""
-        shut = (await self._patiently(partial(self._note, answers))).shut_until
-        return timedelta(0) if shut is None else max(timedelta(0), shut - datetime.now(UTC))
+        return (await self._patiently(partial(self._note, answers))).peace
 
     async def identify(self, person: Person) -> None:
         """Note who signed in. Raises PolicyViolation."""

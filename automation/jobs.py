@@ -147,7 +147,8 @@ class Runner:
             if job.attempt < ATTEMPTS:
                 await asyncio.sleep(min(job.attempt, ATTEMPTS))
                 raise
-            await _fail(run, AutomationFailure.BROWSER_CRASHED, "The browser ended again and again.")
+            message = f"The browser ended, and this was attempt {job.attempt}: no more are made."
+            await _fail(run, AutomationFailure.BROWSER_CRASHED, message)
 
     async def _attend(self, run: JobRun) -> None:
         """See a run to its end, whichever."""

@@ -30,7 +30,7 @@ ORDER BY j.created_at DESC, j.id DESC LIMIT 1
 """
 
 PORTAL_COLUMNS = """p.key, p.organization_id, p.enabled,
-  CASE WHEN p.shut_until > clock_timestamp() THEN p.shut_until END AS shut_until"""
+  CASE WHEN p.shut_until > clock_timestamp() THEN p.shut_until END AS shut_until, clock_timestamp() AS now"""
 
 PLACES = "SELECT id, place FROM automation_queue() WHERE id = ANY ($1::uuid[])"
 
@@ -65,7 +65,7 @@ def job(row: Any) -> Job:
 
 def portal_state(row: Any) -> PortalState:
     """A row with ``PORTAL_COLUMNS``."""
-    return PortalState(row["key"], row["organization_id"], row["enabled"], row["shut_until"])
+    return PortalState(row["key"], row["organization_id"], row["enabled"], row["shut_until"], row["now"])
 
 
 def artifact(row: Any) -> Artifact:

@@ -22,10 +22,16 @@ ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, busy = excluded.busy, rep
 AVAILABLE = """
 SELECT EXISTS (SELECT FROM automation_worker WHERE reported_at > clock_timestamp() - interval '30 seconds')
 """
-# The wait ends where the turn begins; the next turn begins a gap later.
+# A turn is handed out when it has come, and not before: who is stopped while they wait has taken none.
 _TURN = """
-UPDATE portal SET next_turn = greatest(next_turn, clock_timestamp()) + $2::interval WHERE key = $1
-RETURNING greatest(next_turn - $2::interval - clock_timestamp(), interval '0')
+WITH place AS (
+  SELECT key, next_turn, at FROM portal, clock_timestamp() AS at WHERE key = $1 FOR NO KEY UPDATE OF portal
+),
+taken AS (
+  UPDATE portal p SET next_turn = clock_timestamp() + $2::interval FROM place
+  WHERE p.key = place.key AND place.next_turn <= at
+)
+SELECT greatest(next_turn, at) - at FROM place
 """
 _FIND_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 4))"
 _LANE = """
@@ -90,7 +96,7 @@ class PortalStates:
         return Lane(**row)
 
     async def turn(self, portal: str, gap: timedelta) -> timedelta:
-        """Take the next turn; those who ask at once queue for the row."""
+        """Take the turn that has come, or learn when one comes; those who ask at once queue for the row."""
         wait: timedelta = await self._connection.fetchval(_TURN, portal, gap)
         return wait
 

@@ -309,7 +309,10 @@ class JobStore(Protocol):
         """
 
     async def turn(self, portal: str, gap: timedelta) -> timedelta:
-        """Take the next turn at a portal, ``gap`` after the last one of anybody: how long to wait for it."""
+        """Take a turn at a portal, ``gap`` after the last one of anybody.
+
+        How long to wait, and then to ask again; zero where it was taken.
+        """
 
     async def portal(self, key: str) -> PortalState | None:
         """Whether a portal is on, and whose it is; None for one that was never registered."""
@@ -338,3 +341,10 @@ class PortalState:
     organization_id: UUID
     on: bool
     shut_until: datetime | None = None
+    now: datetime | None = field(default=None, compare=False, repr=False)
+    """The database's clock when it was read or written (UTC)."""
+
+    @property
+    def peace(self) -> timedelta:
+        """For how long it is to be left in peace."""
+        return timedelta(0) if self.shut_until is None or self.now is None else self.shut_until - self.now
