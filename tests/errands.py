@@ -106,9 +106,10 @@ class Errands:
         return job
 
     async def lapse(self, job_id: UUID) -> None:
-        """Let a lease run out."""
+        """Let a lease run out, if there is one: the job may have been stopped meanwhile."""
         await self.world.tables.execute(
-            "UPDATE automation_job SET lease_until = clock_timestamp() WHERE id = $1", job_id
+            "UPDATE automation_job SET lease_until = clock_timestamp() WHERE id = $1 AND lease_until IS NOT NULL",
+            job_id,
         )
 
     async def expire(self, job_id: UUID) -> None:
