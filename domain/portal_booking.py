@@ -55,12 +55,12 @@ class PortalBooker:
     async def reconcile(self, fence: Slot, *, answered: bool = False) -> Outcome | None:
         """Read from the portal's own list what became of the click; None if surely nothing, and the fence is lifted.
 
-        ``answered`` says that the portal refused it: no request is on its way any more.
+        ``answered`` says that the portal refused it: no request is on its way any more, but its list may lag.
         """
         walk = self._walk
         await walk.say(AutomationStatus.RECONCILING, "Reading from the portal's own list what was booked.")
         upcoming: Sequence[PortalBooking] = ()
-        for pause in walk.patience.readings[: 1 if answered else None]:
+        for pause in walk.patience.readings[: 2 if answered else None]:
             await walk.pause(pause)
             listed = await self._list()
             if found := next((each for each in listed if each.slot == fence), None):

@@ -60,7 +60,10 @@ async def test_a_server_knows_that_the_worker_beside_it_works(cluster: Cluster) 
             return detailed
 
         async def all_ran() -> bool:
-            return all(loop["status"] == "ok" for loop in (await told())["worker"].values())
+            loops = (await told())["worker"]
+            jobs = [loops.pop(name)["status"] for name in ("jobs", "leases", "availability")]
+            assert jobs == ["never ran"] * 3, "nobody has a browser here"
+            return all(loop["status"] == "ok" for loop in loops.values())
 
         await eventually(all_ran, 20)
         assert (await told())["broker"]["kind"].startswith("redis at ")

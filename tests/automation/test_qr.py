@@ -162,6 +162,9 @@ COUNTING = """
     on[name] = () => { window.touched++; return null; };
   window.MutationObserver = class { constructor() { window.touched++; } };
 """
+SHOWN = """() =>
+  changes.length && [...document.images].every((image) => performance.getEntriesByName(image.src).length)
+"""
 SIGHT = """() => [
   Object.getOwnPropertyNames(window).sort().join(), document.documentElement.outerHTML, touched,
   performance.getEntriesByType('resource').length, setTimeout(() => {}, 0), requestAnimationFrame(() => {}),
@@ -172,7 +175,7 @@ SIGHT = """() => [
 async def test_a_page_sees_nothing_of_it_and_cannot_meddle(page: Page, site: Site, variant: str) -> None:
     await page.add_init_script(COUNTING)
     await page.goto(site.url(variant))
-    while not await page.evaluate("changes.length"):  # wait_for_function observes mutations itself
+    while not await page.evaluate(SHOWN):  # wait_for_function observes mutations itself
         pass
     *before, timers, frames = await page.evaluate(SIGHT)
     async with CodeWatch(page) as watch:
