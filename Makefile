@@ -33,7 +33,7 @@ install: .venv/.installed
 
 test: .venv/.installed-dev graphiql
 	@start=$$(date +%s); \
-	$(MAKE) --no-print-directory lint types && .venv/bin/pytest -n 2 --dist loadfile; code=$$?; \
+	$(MAKE) --no-print-directory lint types && .venv/bin/pytest -n 3 --dist loadfile; code=$$?; \
 	echo "make test: $$(( $$(date +%s) - start )) s"; exit $$code
 
 lint: .venv/.installed-dev
