@@ -20,7 +20,7 @@ help:
 	@echo 'make test      lint, types and every test'
 	@echo 'make format    format the sources       make lint, make types   check them'
 	@echo 'make features  list the capabilities and the tests that show them'
-	@echo 'make bench     what it reaches, beside bare baselines and servers on Node, in 5 minutes'
+	@echo 'make bench     what it reaches, beside bare baselines and servers on Node, in 7 minutes'
 	@echo 'make soak      10,000 idle subscriptions for 5 minutes, then one change (MINUTES=5)'
 	@echo 'make soak-jobs 1,000 jobs on one worker, each with its login and booking (JOBS=1000)'
 	@echo 'make lock      renew requirements.lock and requirements-dev.lock (needs uv)'
