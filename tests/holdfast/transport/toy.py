@@ -19,8 +19,8 @@ from schema.sharing import Shared
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what has no event to wait for."""
-    async with asyncio.timeout(5):
+    """Wait for what has no event to wait for; longer than it takes, for others use the machine too."""
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
