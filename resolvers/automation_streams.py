@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -15,16 +16,14 @@ from domain.errors import BadRequest, Forbidden, NotFound, Unauthenticated
 from domain.feed import Feed
 from domain.jobs import FINAL, AutomationStatus, Job
 from domain.live import MOST_PICTURES
-from domain.streams import CaughtUp, Happened, Lost, Snapshot, follow_stream
-from resolvers.resuming import NOWHERE, resync, stale
+from resolvers.resuming import states
 from resolvers.visibility import owns_job, sees_job
 from schema.context import Context, Info
 from schema.scalars import Cursor
 from schema.types.automation import AutomationJob
 from schema.types.codes import QrCode, ScreenPicture
-from schema.types.events import read_stream_cursor, stream_cursor
 from schema.types.ids import known_id
-from schema.types.streams import AutomationJobChanged, AutomationJobMessage
+from schema.types.streams import AutomationJobChanged, AutomationJobMessage, Resync
 
 LEAST_PICTURES: Final = 0.2
 """A second."""
@@ -53,28 +52,15 @@ async def automation_job(
     """One job as it gets on, for its owner and staff of the portal's organization."""
     context, feed = info.context, info.context.follow()
     job_id = (await _visible(context, id, ("id",))).id
-    epoch, version = read_stream_cursor(after, job_id) if after else ("", None)
-    shown = 0
-
-    async def snapshot() -> Snapshot[Job, int]:
-        job = await _still_visible(context, job_id)
-        return Snapshot(job, job.version)
-
-    steps = follow_stream(feed, job_id, version, snapshot, stale=stale(epoch, feed.epoch))
+    steps = states(feed, job_id, after, partial(_still_visible, context, job_id))
     async with aclosing(steps):
         async for step in steps:
-            if isinstance(step, Lost):
-                yield resync(stream_cursor(NOWHERE, job_id, step.place), step)
+            if isinstance(step, Resync):
+                yield step
                 continue
-            if isinstance(step, CaughtUp) or (isinstance(step, Happened) and step.place <= shown):
-                continue
-            job = step.state if isinstance(step, Snapshot) else await _still_visible(context, job_id)
-            shown = max(step.place, job.version)
-            yield AutomationJobChanged(
-                cursor=stream_cursor(feed.epoch, job_id, shown),
-                at=job.now or datetime.now(UTC),
-                job=AutomationJob.of(job, own=owns_job(context, job)),
-            )
+            cursor, job = step
+            told = AutomationJob.of(job, own=owns_job(context, job))
+            yield AutomationJobChanged(cursor=cursor, at=job.now or datetime.now(UTC), job=told)
 
 
 async def qr_codes(info: Info, job_id: ID) -> AsyncGenerator[QrCode, None]:

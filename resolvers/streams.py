@@ -25,7 +25,7 @@ from domain.walltime import day_bounds
 from resolvers.bookings import whose
 from resolvers.events import audience_of, audience_of_organization
 from resolvers.reservations import visible
-from resolvers.resuming import NOWHERE, resync, stale
+from resolvers.resuming import NOWHERE, resync, stale, states
 from resolvers.visibility import owns_booking, owns_reservation, sees_booking
 from schema.context import Context, Info
 from schema.ids import encode
@@ -91,28 +91,15 @@ async def reservation(
     found = await visible(context, id, token)
     if found is None:
         raise NotFound("No such reservation, or it is not yours.", ("id",))
-    stream_id, shown = found.id, 0
-    epoch, version = read_stream_cursor(after, stream_id) if after else ("", None)
-
-    async def snapshot() -> Snapshot[Held, int]:
-        held = await _still_visible(context, id, token)
-        return Snapshot(held, held.version)
-
-    steps = follow_stream(feed, stream_id, version, snapshot, stale=stale(epoch, feed.epoch))
+    steps = states(feed, found.id, after, partial(_still_visible, context, id, token))
     async with aclosing(steps):
         async for step in steps:
-            if isinstance(step, Lost):
-                yield resync(stream_cursor(NOWHERE, stream_id, step.place), step)
+            if isinstance(step, Resync):
+                yield step
                 continue
-            if isinstance(step, CaughtUp) or (isinstance(step, Happened) and step.place <= shown):
-                continue
-            held = step.state if isinstance(step, Snapshot) else await _still_visible(context, id, token)
-            shown = max(step.place, held.version)
-            yield ReservationChanged(
-                cursor=stream_cursor(feed.epoch, stream_id, shown),
-                at=held.now,
-                reservation=Reservation.of(held, own=owns_reservation(context, held, token)),
-            )
+            cursor, held = step
+            own = owns_reservation(context, held, token)
+            yield ReservationChanged(cursor=cursor, at=held.now, reservation=Reservation.of(held, own=own))
 
 
 async def bookings(
