@@ -84,19 +84,11 @@ class Bookings:
         if mine.status is ReservationStatus.CONVERTED:
             return await _booking_of(tx, mine)
         contact = await _contact(tx, mine, request.contact)
-        booking = _booking(mine, viewer, contact, locked.at)
-        converted = await tx.ledger.convert(booking)
-        if converted is None:
+        booking = confirmed_booking(mine, mine.account_id or viewer.user_id, contact, locked.at)
+        sold = await sell(tx, locked, booking)
+        if sold is None:
             raise ended(mine, RESERVATION)
-        layout = await tx.ledger.layout(locked.terms.layout_id)
-        changed = changes(layout, booking.seats, SeatStatus.BOOKED)
-        locked.step(SeatStatus.HELD, SeatStatus.BOOKED, len(booking.seats))
-        tx.emit(
-            seats_event("seats.booked", locked, changed),
-            reservation_event("reservation.converted", converted, locked.at),
-            booking_event("booking.confirmed", booking, locked.at, locked.terms.resource_id),
-        )
-        return replace(booking, states=own_states(layout, locked, booking.seats, SeatStatus.BOOKED))
+        return sold
 
     async def _recognise(self, tx: Transaction, request: CancelBooking) -> None:
         """Let a guest act for the reservation behind the booking, whose token they show."""
@@ -171,7 +163,14 @@ async def _booking_of(tx: Transaction, reservation: Reservation) -> Booking:
     return booking
 
 
-def _booking(reservation: Reservation, viewer: Viewer, contact: Contact, at: datetime) -> Booking:
+def confirmed_booking(
+    reservation: Reservation,
+    account_id: UUID | None,
+    contact: Contact,
+    at: datetime,
+    external_reference: str | None = None,
+) -> Booking:
+    """What a reservation is about to become, confirmed ``at`` (UTC); ``external_reference`` is a portal's number."""
     return Booking(
         id=new_id(),
         reference=new_reference(),
@@ -179,12 +178,29 @@ def _booking(reservation: Reservation, viewer: Viewer, contact: Contact, at: dat
         schedule_id=reservation.schedule_id,
         organization_id=reservation.organization_id,
         reservation_id=reservation.id,
-        account_id=reservation.account_id or viewer.user_id,
+        account_id=account_id,
         seats=reservation.seats,
         total=reservation.total,
         contact=contact,
         created_at=at,
+        external_reference=external_reference,
     )
+
+
+async def sell(tx: Transaction, locked: LockedSchedule, booking: Booking) -> Booking | None:
+    """Turn the booking's reservation into it, with the events of it; None where the reservation is over."""
+    converted = await tx.ledger.convert(booking)
+    if converted is None:
+        return None
+    layout = await tx.ledger.layout(locked.terms.layout_id)
+    changed = changes(layout, booking.seats, SeatStatus.BOOKED)
+    locked.step(SeatStatus.HELD, SeatStatus.BOOKED, len(booking.seats))
+    tx.emit(
+        seats_event("seats.booked", locked, changed),
+        reservation_event("reservation.converted", converted, locked.at),
+        booking_event("booking.confirmed", booking, locked.at, locked.terms.resource_id),
+    )
+    return replace(booking, states=own_states(layout, locked, booking.seats, SeatStatus.BOOKED))
 
 
 async def found_booking(tx: Transaction, booking_id: UUID) -> Booking:

@@ -10,17 +10,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from domain.bookings import booking_event
+from domain.bookings import confirmed_booking, sell
 from domain.catalogue import BookingMode, Offering, Resource, ResourceKind, Schedule, ScheduleStatus
 from domain.curation import DEFAULT_TTL, offering_saved, resource_saved
 from domain.holding import changes, hold_until, reservation_event, seats_event
 from domain.ids import new_id
 from domain.jobs import Job, Lane, Outcome, Slot
-from domain.ledger import Booking, BookingStatus, Hold, LockedSchedule, Reservation, ReservationStatus
+from domain.ledger import Booking, Hold, LockedSchedule, Reservation, ReservationStatus
 from domain.money import Money
 from domain.portals import Portal
 from domain.ports import Transaction
-from domain.reference import new_reference
 from domain.seats import SeatLayout, SeatStatus, plan_layout
 from domain.timetable import schedule_opened
 from domain.walltime import zone_of
@@ -38,7 +37,12 @@ async def fulfil(tx: Transaction, job: Job, outcome: Outcome, portal: Portal) ->
     assert locked is not None  # noqa: S101 - it was made in this transaction
     layout = await tx.ledger.layout(schedule.layout_id)
     reservation = await _reserve(tx, job, layout, locked)
-    return await _book(tx, job, outcome, reservation, layout, locked)
+    booking = confirmed_booking(
+        reservation, job.account_id, reservation.contact, locked.at, outcome.booking_number
+    )
+    sold = await sell(tx, locked, booking)
+    assert sold is not None  # noqa: S101 - what it was reserved by was made in this transaction
+    return sold
 
 
 async def _schedule(tx: Transaction, job: Job, slot: Slot, portal: Portal) -> Schedule:
@@ -134,36 +138,3 @@ async def _reserve(tx: Transaction, job: Job, layout: SeatLayout, locked: Locked
         reservation_event("reservation.created", reservation, at),
     )
     return reservation
-
-
-async def _book(
-    tx: Transaction,
-    job: Job,
-    outcome: Outcome,
-    reservation: Reservation,
-    layout: SeatLayout,
-    locked: LockedSchedule,
-) -> Booking:
-    booking = Booking(
-        id=new_id(),
-        reference=new_reference(),
-        status=BookingStatus.CONFIRMED,
-        schedule_id=reservation.schedule_id,
-        organization_id=reservation.organization_id,
-        reservation_id=reservation.id,
-        account_id=job.account_id,
-        seats=reservation.seats,
-        total=reservation.total,
-        contact=reservation.contact,
-        created_at=locked.at,
-        external_reference=outcome.booking_number,
-    )
-    converted = await tx.ledger.convert(booking)
-    assert converted is not None  # noqa: S101 - it was made in this transaction
-    locked.step(SeatStatus.HELD, SeatStatus.BOOKED, 1)
-    tx.emit(
-        seats_event("seats.booked", locked, changes(layout, booking.seats, SeatStatus.BOOKED)),
-        reservation_event("reservation.converted", converted, locked.at),
-        booking_event("booking.confirmed", booking, locked.at, locked.terms.resource_id),
-    )
-    return booking
