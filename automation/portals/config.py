@@ -1,12 +1,14 @@
-"""A job's config against the JSON Schema of its portal."""
+"""A job's config: against the JSON Schema of its portal, and what it asks for."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date, time
 from typing import Any
 
 from domain.errors import InvalidInput
+from domain.jobs import Slot
 
 LONGEST = 8_192
 """Characters of a config as JSON."""
@@ -38,3 +40,27 @@ def conforming(schema: Mapping[str, Any], config: object) -> dict[str, Any]:
     if wrong is not None:
         raise InvalidInput(wrong.message[:QUOTED], ["config", *map(str, wrong.path)])
     return filled
+
+
+def in_order(config: dict[str, Any]) -> dict[str, Any]:
+    """The config. Raises InvalidInput where ``from`` is after ``to``, or ``earliest`` after ``latest``."""
+    for first, last in (("from", "to"), ("earliest", "latest")):
+        if first in config and last in config and config[first] > config[last]:
+            raise InvalidInput(f"It is before `{first}`.", ["config", last])
+    return config
+
+
+def person_of(config: Mapping[str, object], owner_name: str | None) -> str | None:
+    """Whose login a job is for: the config's person, else the owner; None if nobody said."""
+    return str(config["person"]) if "person" in config else owner_name
+
+
+def fits(slot: Slot, config: Mapping[str, Any]) -> bool:
+    """Whether a time is one that a (checked) config asks for."""
+    return (
+        slot.location in config["places"]
+        and date.fromisoformat(config.get("from", "0001-01-01")) <= slot.date
+        and slot.date <= date.fromisoformat(config.get("to", "9999-12-31"))
+        and time.fromisoformat(config.get("earliest", "00:00")) <= slot.time
+        and slot.time <= time.fromisoformat(config.get("latest", "23:59"))
+    )

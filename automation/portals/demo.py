@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, time, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from automation.portals.config import conforming
-from domain.errors import InvalidInput
-from domain.jobs import Slot
+from automation.portals.config import conforming, in_order, person_of
 from domain.portals import Politeness
 
 LICENCES = ("AM", "A1", "A2", "A", "B", "BE", "C")
@@ -74,26 +72,11 @@ class DemoPortal:
 
     def checked(self, config: object) -> Mapping[str, object]:
         """The config with its defaults, in today's words. Raises InvalidInput."""
-        found = conforming(SCHEMA, _in_todays_words(config))
-        for first, last in (("from", "to"), ("earliest", "latest")):
-            if first in found and last in found and found[first] > found[last]:
-                raise InvalidInput(f"It is before `{first}`.", ["config", last])
-        return found
+        return in_order(conforming(SCHEMA, _in_todays_words(config)))
 
     def expected_name(self, config: Mapping[str, object], owner_name: str | None) -> str | None:
         """The config's person, else the owner."""
-        return str(config["person"]) if "person" in config else owner_name
-
-
-def fits(slot: Slot, config: Mapping[str, Any]) -> bool:
-    """Whether a time is one that a (checked) config asks for."""
-    return (
-        slot.location in config["places"]
-        and date.fromisoformat(config.get("from", "0001-01-01")) <= slot.date
-        and slot.date <= date.fromisoformat(config.get("to", "9999-12-31"))
-        and time.fromisoformat(config.get("earliest", "00:00")) <= slot.time
-        and slot.time <= time.fromisoformat(config.get("latest", "23:59"))
-    )
+        return person_of(config, owner_name)
 
 
 def _in_todays_words(config: object) -> object:

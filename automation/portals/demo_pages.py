@@ -13,8 +13,8 @@ from playwright.async_api import Locator, Page
 
 from automation.capture.masking import masked_picture
 from automation.capture.qr import CodeWatch
-from automation.portals.demo import fits
-from automation.portals.outcomes import KNOWN, TRIES, Moved, Steps
+from automation.portals.config import fits
+from automation.portals.outcomes import KNOWN, TRIES, UNSCANNED, Moved, Steps
 from domain.jobs import Slot
 from domain.portals import (
     CaptchaShown,
@@ -29,9 +29,6 @@ from domain.portals import (
     PortalDown,
     SlotTaken,
 )
-
-UNSCANNED = 24 * 3600.0
-"""Seconds that somebody may take to sign in, as far as this adapter goes: the journey has its own patience."""
 
 
 class DemoVisit:

@@ -23,6 +23,9 @@ ANSWER: Final = 30.0
 KNOWN: Final = 5.0
 """Seconds."""
 
+UNSCANNED: Final = 24 * 3600.0
+"""Seconds that somebody may take to sign in, as far as an adapter goes: the journey has its own patience."""
+
 TRIES: Final = 5
 """How often something is begun anew that a page which loads itself anew has undone."""
 

@@ -11,8 +11,7 @@ from datetime import date, time
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from automation.portals.config import conforming
-from domain.errors import InvalidInput
+from automation.portals.config import conforming, in_order, person_of
 from domain.jobs import Slot
 from domain.portals import Politeness
 
@@ -76,15 +75,11 @@ class TrafikverketPortal:
         """The config with its defaults; the older contract's names of fields are understood. Raises InvalidInput."""
         if isinstance(config, Mapping):
             config = {OLDER_NAMES.get(name, name): value for name, value in config.items()}
-        found = conforming(SCHEMA, config)
-        for first, last in (("from", "to"), ("earliest", "latest")):
-            if first in found and last in found and found[first] > found[last]:
-                raise InvalidInput(f"It is before `{first}`.", ["config", last])
-        return found
+        return in_order(conforming(SCHEMA, config))
 
     def expected_name(self, config: Mapping[str, object], owner_name: str | None) -> str | None:
         """The config's person, else the owner."""
-        return str(config["person"]) if "person" in config else owner_name
+        return person_of(config, owner_name)
 
 
 _INSTANT = re.compile(r"(\d{4}-\d{2}-\d{2})\D{0,40}?([01]\d|2[0-3])[:.]([0-5]\d)", re.ASCII)
@@ -115,15 +110,6 @@ def slot_on_line(text: str) -> Slot | None:
         return None
     ((day, hour, minute, place),) = found
     return slot_in(f"{day} {hour}:{minute} {place}", [place])
-
-
-def fits(slot: Slot, config: Mapping[str, Any]) -> bool:
-    """Whether a time is one that a (checked) config asks for."""
-    return (
-        slot.location in config["places"]
-        and config.get("from", "") <= slot.date.isoformat() <= config.get("to", "9999-12-31")
-        and config.get("earliest", "") <= f"{slot.time:%H:%M}" <= config.get("latest", "23:59")
-    )
 
 
 def _names(text: str, place: str) -> bool:

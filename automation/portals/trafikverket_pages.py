@@ -16,8 +16,9 @@ from playwright.async_api import Error, Locator, Page, Response
 
 from automation.capture.masking import masked_picture
 from automation.capture.qr import CodeWatch
-from automation.portals.outcomes import KNOWN, Steps
-from automation.portals.trafikverket import fits, slot_in, slot_on_line
+from automation.portals.config import fits
+from automation.portals.outcomes import KNOWN, UNSCANNED, Steps
+from automation.portals.trafikverket import slot_in, slot_on_line
 from domain.jobs import Slot
 from domain.portals import (
     CaptchaShown,
@@ -33,9 +34,6 @@ from domain.portals import (
     SlotTaken,
     VisitFailed,
 )
-
-UNSCANNED: Final = 24 * 3600.0
-"""Seconds that somebody may take to sign in, as far as this adapter goes: the journey has its own patience."""
 
 LOGIN_REQUIRED: Final = "LoginRequiredException"
 """The type of the envelope in which an answer says, with status 200, that the session is over."""

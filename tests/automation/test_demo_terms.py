@@ -10,7 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from automation.portals import portals, visit_of
-from automation.portals.demo import SCHEMA, DemoPortal, fits
+from automation.portals.config import fits
+from automation.portals.demo import SCHEMA, DemoPortal
 from domain.errors import InvalidInput
 from domain.jobs import Slot
 
