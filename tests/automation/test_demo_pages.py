@@ -6,7 +6,6 @@ import asyncio
 import base64
 import io
 import json
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import date, time
@@ -17,9 +16,8 @@ import pytest_asyncio
 import zxingcpp
 from aiohttp import web
 from PIL import Image
-from playwright.async_api import Browser, Error, Page, async_playwright, expect
+from playwright.async_api import Browser, Error, Page, expect
 
-from automation.browsers.program import find_browser
 from automation.portals import portals, visit_of
 from domain.jobs import Slot
 from domain.portals import (
@@ -37,9 +35,8 @@ from domain.portals import (
     Visit,
 )
 from tests.automation.phone import Phone
-from tests.chromium import Complaints
+from tests.chromium import Complaints, chromium
 from tests.demo_portal import DemoPortal, Running, running_portal
-from tests.processes import missing
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -55,14 +52,8 @@ def running() -> Iterator[Running]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    program = find_browser() or missing("No Chromium on this machine: install the package `chromium`.")
-    async with async_playwright() as playwright:
-        # Chromium's sandbox refuses to run as root.
-        browser = await playwright.chromium.launch(
-            executable_path=program, chromium_sandbox=os.geteuid() != 0
-        )
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

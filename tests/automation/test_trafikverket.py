@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,9 +11,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser
 
-from automation.browsers.program import find_browser
 from automation.portals import portals, visit_of
 from automation.portals.trafikverket import LICENCES, TrafikverketPortal, slot_in, slot_on_line
 from domain.errors import InvalidInput
@@ -35,8 +33,8 @@ from domain.portals import (
 from domain.runs import Patience, Walk
 from holdfast.settings import Settings
 from tests.automation.trafikverket_replica import Line, Replica, replica
+from tests.chromium import chromium
 from tests.domain.test_journey import WrittenRun
-from tests.processes import missing
 
 pytestmark = pytest.mark.feature("S0.8")
 
@@ -123,14 +121,8 @@ def test_a_line_of_bookings_tells_its_place_itself() -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    program = find_browser() or missing("No Chromium on this machine: install the package `chromium`.")
-    async with async_playwright() as playwright:
-        # Chromium's sandbox refuses to run as root.
-        browser = await playwright.chromium.launch(
-            executable_path=program, chromium_sandbox=os.geteuid() != 0
-        )
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @asynccontextmanager
