@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,8 @@ from domain.jobs import Advance, AutomationStatus, Claim, Job, Lease, Outcome, S
 from domain.once import Once
 from domain.portals import Politeness
 from domain.viewer import Viewer
-from tests.world import World
+from tests.audit import broken_rules, deadlocks
+from tests.world import World, new_world
 
 LEASE = timedelta(seconds=10)
 CONFIG = {"exam": "theory"}
@@ -124,3 +127,18 @@ class Errands:
             "SELECT type FROM event WHERE stream_id = $1 ORDER BY version", id_
         )
         return [row["type"] for row in rows]
+
+
+@asynccontextmanager
+async def crews_of(
+    data_dir: Path, database_url: str, count: int, pool: int, **more: Any
+) -> AsyncIterator[list[Errands]]:
+    """Jobs at one portal in several processes, all connections open; what they leave behind is looked into."""
+    async with AsyncExitStack() as stack:
+        size = {"database_pool_min": pool, "database_pool_max": pool}
+        worlds = [
+            await stack.enter_async_context(new_world(data_dir, database_url, **size)) for _ in range(count)
+        ]
+        yield [await Errands.at(world, **more) for world in worlds]
+        assert await broken_rules(worlds[0].tables) == []
+    assert await deadlocks(database_url) == 0

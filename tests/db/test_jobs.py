@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -29,9 +29,9 @@ from domain.jobs import (
     PortalState,
 )
 from domain.viewer import Viewer
-from tests.audit import broken_rules, deadlocks
-from tests.errands import CONFIG, LEASE, SLOT, Errands
-from tests.world import World, new_world
+from tests.audit import broken_rules
+from tests.errands import CONFIG, LEASE, SLOT, Errands, crews_of
+from tests.world import World
 
 STATUS = AutomationStatus
 
@@ -46,14 +46,8 @@ async def errands(world: World) -> AsyncIterator[Errands]:
 @pytest.fixture
 async def crews(data_dir: Path, database_url: str) -> AsyncIterator[list[Errands]]:
     """Give the same in three processes, all connections open."""
-    async with AsyncExitStack() as stack:
-        pool = {"database_pool_min": 8, "database_pool_max": 8}
-        worlds = [
-            await stack.enter_async_context(new_world(data_dir, database_url, **pool)) for _ in range(3)
-        ]
-        yield [await Errands.at(world) for world in worlds]
-        assert await broken_rules(worlds[0].tables) == []
-    assert await deadlocks(database_url) == 0
+    async with crews_of(data_dir, database_url, count=3, pool=8) as crews:
+        yield crews
 
 
 # -------------------------------------------------------------------------------------------- the queue

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -34,9 +33,9 @@ from domain.jobs import FINAL, AutomationFailure, AutomationStatus, Claim, Job, 
 from domain.ledger import Booking, BookingStatus
 from domain.reads import JobSearch
 from domain.viewer import Viewer
-from tests.audit import broken_rules, deadlocks
-from tests.errands import CONFIG, LEASE, SLOT, Errands
-from tests.world import World, new_world
+from tests.audit import broken_rules
+from tests.errands import CONFIG, LEASE, SLOT, Errands, crews_of
+from tests.world import World
 
 LANES = "SELECT name, (attributes ->> 'lane')::int AS lane FROM resource ORDER BY lane"
 STATUS = AutomationStatus
@@ -53,14 +52,8 @@ async def errands(world: World) -> AsyncIterator[Errands]:
 @pytest.fixture
 async def crews(data_dir: Path, database_url: str) -> AsyncIterator[list[Errands]]:
     """Give the same in two processes, all connections open."""
-    async with AsyncExitStack() as stack:
-        pool = {"database_pool_min": 10, "database_pool_max": 10}
-        worlds = [
-            await stack.enter_async_context(new_world(data_dir, database_url, **pool)) for _ in range(2)
-        ]
-        yield [await Errands.at(world, jobs_per_account=5) for world in worlds]
-        assert await broken_rules(worlds[0].tables) == []
-    assert await deadlocks(database_url) == 0
+    async with crews_of(data_dir, database_url, count=2, pool=10, jobs_per_account=5) as crews:
+        yield crews
 
 
 async def outcome(work: Awaitable[Job]) -> str:
