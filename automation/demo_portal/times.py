@@ -1,13 +1,17 @@
 """Times that can be booked: they appear, other customers take them, and some are kept for a while.
 
-What happens by itself is a function of the seed and of how many steps have passed, so that a run can be repeated.
+What happens by itself follows from the seed, from how many steps have passed and from what was booked, so that a run
+can be repeated. Times appear where there are fewest, and other customers take them where there are most: no place that
+somebody tries stays without a time.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from itertools import product
 from random import Random
 
 from automation.demo_portal.clock import Clock
@@ -145,11 +149,20 @@ class Times:
     def _step(self, random: Random, scenario: Scenario) -> None:
         appears, taken = random.random() < scenario.new_times, random.random() < scenario.rivals
         if appears and len(self._free) < AT_MOST:
-            time = self._some(random, random.choice(PLACES), random.choice(EXAMS))
+            time = self._some(random, *random.choice(self._kinds(min)))
             self.add(time)
             self._diary.note(Happening.APPEARED, time=_words(time))
         if taken and self._free:
-            self.take(random.choice(sorted(self._free.values(), key=_order)))
+            kinds = self._kinds(max)
+            alike = [time for time in self._free.values() if (time.place, time.exam) in kinds]
+            self.take(random.choice(sorted(alike, key=_order)))
+
+    def _kinds(self, extreme: Callable[[Iterable[int]], int]) -> Sequence[tuple[str, str]]:
+        """The places and exams with the fewest free times, or with the most."""
+        counted = Counter((time.place, time.exam) for time in self._free.values())
+        kinds = list(product(PLACES, EXAMS))
+        number = extreme(counted[kind] for kind in kinds)
+        return [kind for kind in kinds if counted[kind] == number]
 
     def _some(self, random: Random, place: str, exam: str) -> Time:
         day = self._today + timedelta(days=random.randint(2, DAYS))

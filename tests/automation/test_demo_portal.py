@@ -216,6 +216,21 @@ def test_a_seed_tells_the_same_story_and_another_one_another() -> None:
     assert {entry["what"] for entry in happened if isinstance(entry, dict)} == {"appeared", "rival-took"}
 
 
+def test_a_place_that_was_booked_out_is_the_first_to_have_times_again(portal: Portal, clock: Clock) -> None:
+    portal.scenario = Scenario(new_times=1, rivals=0.4)
+    for time in portal.times.free("Driving test", ["Uppsala"]):
+        portal.times.take(time)
+    assert portal.times.free("Driving test", ["Uppsala"]) == []
+    clock.pass_by(5)
+    assert len(portal.times.free("Driving test", ["Uppsala"])) == 1
+
+
+def test_other_customers_leave_a_place_its_last_times(portal: Portal, clock: Clock) -> None:
+    portal.scenario = Scenario(new_times=0, rivals=1)
+    clock.pass_by(5 * 32)
+    assert len(portal.times.free("Driving test", PLACES)) == len(PLACES) * 2
+
+
 def test_what_one_keeps_another_cannot_and_gets_when_its_time_is_over(portal: Portal, clock: Clock) -> None:
     portal.scenario = Scenario(new_times=0, rivals=0)
     ada, bo = portal.enter(ADA), portal.enter(BO)
