@@ -29,7 +29,6 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
     load_pem_public_key,
 )
@@ -44,10 +43,10 @@ NOTICED_AFTER = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
-    """A public RSA key as PEM, and its id: the key's RFC 7638 thumbprint."""
+    """A public key, and its id: the key's RFC 7638 thumbprint."""
 
     kid: str
-    public_pem: str
+    public: RSAPublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class SigningKeys:
     """What access tokens are signed with, and every key they are checked with, the signing one first."""
 
     kid: str
-    private_pem: str = field(repr=False)
+    private: RSAPrivateKey = field(repr=False, compare=False)
     verifying: tuple[VerifyingKey, ...]
 
 
@@ -88,8 +87,8 @@ def signing_keys(settings: Settings) -> SigningKeys:
         previous += [key.public_key() for key in older]
     return SigningKeys(
         kid=thumbprint(current.public_key()),
-        private_pem=_private_pem(current),
-        verifying=tuple(_verifying(key) for key in (current.public_key(), *previous)),
+        private=current,
+        verifying=tuple(VerifyingKey(thumbprint(key), key) for key in (current.public_key(), *previous)),
     )
 
 
@@ -202,11 +201,6 @@ def _public_key(pem: str, name: str) -> RSAPublicKey:
 
 def _private_pem(key: RSAPrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def _verifying(key: RSAPublicKey) -> VerifyingKey:
-    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    return VerifyingKey(thumbprint(key), pem)
 
 
 def _base64url_number(number: int) -> str:

@@ -19,7 +19,6 @@ from uuid import UUID, uuid4
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from jwt.algorithms import RSAAlgorithm
 
 from domain.errors import Unauthenticated
@@ -151,15 +150,9 @@ class JwtAccessTokens:
 
 
 def _keys(given: SigningKeys) -> Keys:
-    private = load_pem_private_key(given.private_pem.encode(), password=None)
-    assert isinstance(private, RSAPrivateKey)  # noqa: S101 - holdfast.keys checked it
-    public: dict[str, RSAPublicKey] = {}
-    for key in given.verifying:
-        loaded = load_pem_public_key(key.public_pem.encode())
-        assert isinstance(loaded, RSAPublicKey)  # noqa: S101
-        public[key.kid] = loaded
+    public = {key.kid: key.public for key in given.verifying}
     published = [
         {**RSAAlgorithm.to_jwk(key, as_dict=True), "kid": kid, "use": "sig", "alg": ALGORITHM}
         for kid, key in public.items()
     ]
-    return Keys(given.kid, private, public, {"keys": published})
+    return Keys(given.kid, given.private, public, {"keys": published})

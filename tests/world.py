@@ -29,6 +29,7 @@ from schema.context import Context
 from schema.executor import Executor
 from schema.ids import encode
 from schema.root import schema
+from tests.keys import signing_key
 from tests.servers import serving, tables_of
 
 SECRET = "a secret of tests, known to everybody"
@@ -36,9 +37,15 @@ _numbers = itertools.count(1)
 
 
 def settings_for(data_dir: Path, database_url: str, **more: Any) -> Settings:
-    """Settings as a test needs them: limits that do not get in the way, keys in ``data_dir``."""
-    values = {"max_active_reservations": 1_000, "max_active_reservations_per_address": 1_000, **more}
-    return Settings(data_dir=data_dir, database_url=database_url, secret=SecretStr(SECRET), **values)
+    """Settings as a test needs them: limits that do not get in the way, and given secrets."""
+    values = {
+        "secret": SecretStr(SECRET),
+        "jwt_private_key": SecretStr(signing_key()),
+        "max_active_reservations": 1_000,
+        "max_active_reservations_per_address": 1_000,
+        **more,
+    }
+    return Settings(data_dir=data_dir, database_url=database_url, **values)
 
 
 @dataclass

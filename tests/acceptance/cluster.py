@@ -13,8 +13,6 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr
 
 from db.caller import ALL_SEEING
@@ -26,6 +24,7 @@ from holdfast.tokens import JwtAccessTokens, KeyRing
 from schema.ids import decode
 from tests.acceptance import documents
 from tests.clients import GraphQLHttp, Json
+from tests.keys import new_signing_key
 from tests.processes import CONSOLE_SCRIPT, Holdfast
 from tests.redis_server import RedisServer
 from tests.servers import serving
@@ -196,12 +195,6 @@ async def seats_of(database: Connection, schedule: Json) -> str:
     for row in rows:
         seats[row["seat"]] = {"HELD": "H", "BOOKED": "B", "BLOCKED": "X"}[row["status"]]
     return "".join(seats)
-
-
-def new_signing_key() -> str:
-    """An RSA key as PEM, as openssl genpkey makes one."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 async def field_of(answer: Awaitable[Json]) -> Any:

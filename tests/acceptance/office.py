@@ -17,9 +17,10 @@ from typing import Any
 import psutil
 
 from tests.acceptance.applicants import Applicant, applying
-from tests.acceptance.cluster import Cluster, new_signing_key
+from tests.acceptance.cluster import Cluster
 from tests.clients import GraphQLHttp
 from tests.demo_portal import DemoPortal, Running, running_portal
+from tests.keys import new_signing_key
 from tests.processes import CONSOLE_SCRIPT, Holdfast, eventually
 from tests.redis_server import RedisServer
 

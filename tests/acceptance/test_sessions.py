@@ -13,8 +13,9 @@ import pytest
 from jwt import PyJWKSet
 
 from tests.acceptance import documents
-from tests.acceptance.cluster import Cluster, field_of, new_signing_key
+from tests.acceptance.cluster import Cluster, field_of
 from tests.clients import Completed, EventStream, GraphQLHttp, GraphQLSocket, Json, Subscription
+from tests.keys import new_signing_key
 from tests.processes import Holdfast
 
 BEFORE_LONG = 1.0

@@ -7,18 +7,16 @@ from pathlib import Path
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
-    load_pem_public_key,
 )
 from pydantic import SecretStr
 
 from holdfast.keys import server_secret, signing_keys, thumbprint
 from holdfast.settings import Settings, SettingsRefused
+from tests.keys import new_key, private_pem
 
 RFC7638_MODULUS = (
     "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCi"
@@ -32,14 +30,6 @@ RFC7638_THUMBPRINT = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path)
-
-
-def private_pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def new_key(bits: int = 2048) -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
 def test_a_thumbprint_is_that_of_rfc_7638() -> None:
@@ -66,8 +56,8 @@ def test_processes_that_start_at_the_same_time_get_the_same_secrets(settings: Se
 
 def test_a_token_verifies_with_the_key_that_its_kid_names(settings: Settings) -> None:
     keys = signing_keys(settings)
-    token = jwt.encode({"sub": "1"}, keys.private_pem, algorithm="RS256", headers={"kid": keys.kid})
-    named = {key.kid: key.public_pem for key in keys.verifying}[jwt.get_unverified_header(token)["kid"]]
+    token = jwt.encode({"sub": "1"}, keys.private, algorithm="RS256", headers={"kid": keys.kid})
+    named = {key.kid: key.public for key in keys.verifying}[jwt.get_unverified_header(token)["kid"]]
     assert jwt.decode(token, named, algorithms=["RS256"]) == {"sub": "1"}
 
 
@@ -99,7 +89,7 @@ def test_given_keys_win_over_the_folder_as_pem_or_as_path(settings: Settings, tm
     assert [key.kid for key in keys.verifying] == [
         thumbprint(key.public_key()) for key in (current, previous)
     ]
-    assert isinstance(load_pem_public_key(keys.verifying[1].public_pem.encode()), rsa.RSAPublicKey)
+    assert keys.verifying[1].public == previous.public_key()
     assert not (tmp_path / "keys").exists()
 
 

@@ -19,6 +19,7 @@ from domain.sessions import Claims
 from holdfast.keys import rotate, signing_keys
 from holdfast.settings import Settings, SettingsRefused
 from holdfast.tokens import LONGEST, REMEMBERED, JwtAccessTokens, KeyRing
+from tests.keys import new_signing_key
 
 USER, SESSION = uuid4(), uuid4()
 LIFE = timedelta(minutes=30)
@@ -253,6 +254,6 @@ def test_keys_that_cannot_be_read_again_change_nothing(settings: Settings) -> No
 
 
 def test_keys_that_the_settings_give_are_rotated_there(tmp_path: Path) -> None:
-    pem = signing_keys(Settings(data_dir=tmp_path)).private_pem
+    given = SecretStr(new_signing_key())
     with pytest.raises(SettingsRefused, match="JWT_PREVIOUS_KEYS"):
-        rotate(Settings(data_dir=tmp_path, jwt_private_key=SecretStr(pem)))
+        rotate(Settings(data_dir=tmp_path, jwt_private_key=given))
