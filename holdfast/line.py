@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 BEAT = 1.0
@@ -46,8 +47,10 @@ class Line:
         self, leave: Callable[[], None], retire: Callable[[], None], stop: Callable[[], None]
     ) -> None:
         """Wait for what is said to us, or for the end of the one who would say it."""
-        while (word := await self._reader.read(1)) == LEAVE:
-            leave()
+        word = b""
+        with suppress(OSError):  # who ends without having heard all that we said resets the line
+            while (word := await self._reader.read(1)) == LEAVE:
+                leave()
         (retire if word == RETIRE else stop)()
 
     def close(self) -> None:

@@ -95,6 +95,9 @@ class ServerProcess:
                 return bool(await self.reader.read(1024))
         except TimeoutError:
             return False
+        except OSError:  # it hung up without having heard all that we said
+            self.reader.feed_eof()
+            return False
 
     async def retire(self, seconds: float) -> None:
         """Let it end as nobody notices."""

@@ -104,6 +104,16 @@ async def test_a_successor_that_cannot_serve_leaves_everything_as_it_was(stage: 
     assert stage.happened("retires")[:2] == ["1", "2"]
 
 
+async def test_servers_that_end_without_having_heard_a_word_are_no_end_of_the_others(stage: Stage) -> None:
+    stage.plan("deaf")
+    async with supervised(stage):
+        stage.plan("serve")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await eventually(lambda: len(stage.happened("begins")) == 4)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await eventually(lambda: len(stage.happened("retires")) == 2)
+
+
 def _hung_up(stage: Stage) -> bool:
     """Ask until there are successors: a signal during a restart that is given up is one too early."""
     os.kill(os.getpid(), signal.SIGHUP)

@@ -1,6 +1,7 @@
 """A server process for its supervisor, which does what the file ``plan`` in the folder of its first argument says.
 
 ``serve``: say so each 50 ms, until told to retire or to stop. ``mute``: say it once. ``fail``: end without a word.
+``deaf``: end at the first word, without having taken it off the line.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ with socket.socket(fileno=int(line)) as parent, (folder / "log").open("a") as lo
     log.write(f"{number} {os.getpid()} begins\n")
     log.flush()
     parent.send(b".")
+    if plan == "deaf":
+        parent.recv(1, socket.MSG_PEEK)
+        sys.exit(3)
     parent.settimeout(0.05 if plan == "serve" else None)
     while True:
         try:
