@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from db.redis_backend import OPTIONS
+from db.redis_backend import OPTIONS, answering
 
 PREFIX: Final = b"holdfast:rate:"
 AT_ONCE: Final = 500
@@ -36,14 +35,12 @@ class RedisRates:
     async def add(self, used: Mapping[bytes, float]) -> Mapping[bytes, float]:
         """Move the instants on and give how far off they are, in seconds. Raises ConnectionError."""
         left: dict[bytes, float] = {}
-        try:
-            for first in range(0, len(used), AT_ONCE):
-                names = [*used][first : first + AT_ONCE]
-                keys = [PREFIX + name for name in names]
+        for first in range(0, len(used), AT_ONCE):
+            names = [*used][first : first + AT_ONCE]
+            keys = [PREFIX + name for name in names]
+            async with answering():
                 answer = await self._redis.eval(_ADD, len(keys), *keys, *(used[name] for name in names))
-                left.update((name, float(each)) for name, each in zip(names, answer, strict=True))
-        except (RedisError, OSError) as failure:
-            raise ConnectionError(str(failure) or type(failure).__name__) from failure
+            left.update((name, float(each)) for name, each in zip(names, answer, strict=True))
         return left
 
     async def close(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from broadcaster import BroadcastBackend, Event
@@ -17,16 +18,20 @@ PATIENCE: Final = 1.0
 
 OPTIONS: Final[dict[str, Any]] = {
     "protocol": 2,
-    "socket_timeout": PATIENCE,
+    # `answering` bounds each call: to send within a time of its own, redis-py uses asyncio.wait_for, which up to
+    # Python 3.11 loses a cancellation that comes with the result, so that its task would go on for ever.
+    "socket_timeout": None,
     "socket_connect_timeout": PATIENCE,
     "driver_info": None,
 }
 
 
-@contextmanager
-def _failing_as_connection_error() -> Iterator[None]:
+@asynccontextmanager
+async def answering(seconds: float = PATIENCE) -> AsyncIterator[None]:
+    """For a call of Redis: whatever fails, or takes longer, is a ConnectionError."""
     try:
-        yield
+        async with asyncio.timeout(seconds):
+            yield
     except (RedisError, OSError) as failure:
         raise ConnectionError(str(failure) or type(failure).__name__) from failure
 
@@ -55,7 +60,7 @@ class RedisBackend(BroadcastBackend):
 
     async def connect(self) -> None:
         """Open the listening connection, unless it is open; a failure has closed it."""
-        with _failing_as_connection_error():
+        async with answering():
             await self._listening.connect()  # type: ignore[no-untyped-call]
 
     async def disconnect(self) -> None:
@@ -75,27 +80,27 @@ class RedisBackend(BroadcastBackend):
 
     async def publish(self, channel: str, message: str) -> None:
         """Publish ``message`` and wait for Redis to have taken it."""
-        with _failing_as_connection_error():
+        async with answering():
             await self._client.publish(channel, message)
 
     async def next_published(self) -> Event:
         """Wait for the next event, asking for a sign of life when Redis is silent."""
-        with _failing_as_connection_error():
-            while True:
-                match await self._reply():
-                    case [b"message", bytes(channel), bytes(text)]:
-                        return Event(channel.decode(), text.decode(errors="replace"))
-                    case [b"subscribe", bytes(channel), _]:
-                        return Event(channel.decode(), GAP)
+        while True:
+            match await self._reply():
+                case [b"message", bytes(channel), bytes(text)]:
+                    return Event(channel.decode(), text.decode(errors="replace"))
+                case [b"subscribe", bytes(channel), _]:
+                    return Event(channel.decode(), GAP)
 
     async def _listening_command(self, *words: str) -> None:
-        with _failing_as_connection_error():
+        async with answering():
             await self._listening.send_command(*words)
 
     async def _reply(self) -> object:
-        reply = await self._listening.read_response(timeout=PATIENCE)
-        if reply is None:
-            # A peer that was stopped or unplugged leaves a connection that stays open and silent for ever.
-            await self._listening.send_command("PING")
-            reply = await self._listening.read_response()
-        return reply
+        async with answering(2 * PATIENCE):
+            reply = await self._listening.read_response(timeout=PATIENCE)
+            if reply is None:
+                # A peer that was stopped or unplugged leaves a connection that stays open and silent for ever.
+                await self._listening.send_command("PING")
+                reply = await self._listening.read_response()
+            return reply

@@ -10,21 +10,21 @@ import asyncio
 import json
 import logging
 import secrets
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, Self, final
+from typing import Any, Final, Self, final
 from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from db.broker import Gap, make_broker
 from db.live import MemoryLive
-from db.redis_backend import OPTIONS
+from db.redis_backend import OPTIONS, answering
 from db.sealing import Seal
 from domain.errors import Unavailable
 from domain.live import Audience, LoginCode, Picture
@@ -33,8 +33,8 @@ from domain.portals import CapturedCode
 logger = logging.getLogger(__name__)
 
 CHANNEL: Final = "holdfast-live"
-QUICK: Final = {"socket_timeout": 0.4, "socket_connect_timeout": 0.4}
-"""Seconds: a code that comes later is of no use."""
+QUICK: Final = 0.4
+"""Seconds that Redis has to answer: a code that comes later is of no use."""
 
 FRAMES_KEPT: Final = 3 * 24 * 3600
 """Seconds that a job's last frame number is kept: longer than any job lives."""
@@ -59,8 +59,6 @@ if frame and frame <= tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) end
 """
 """Drop a code, unless another worker has shown a newer one."""
 
-AWAY: Final = (RedisError, OSError)
-
 
 @final
 class RedisLive(MemoryLive):
@@ -71,7 +69,7 @@ class RedisLive(MemoryLive):
         self._seal = Seal(secret)
         self._process = secrets.token_hex(8)
         # One attempt more, for a connection that ended unnoticed: the next code is due in a second.
-        self._redis = Redis.from_url(url, **{**OPTIONS, **QUICK}, retry=Retry(NoBackoff(), 1))
+        self._redis = Redis.from_url(url, **OPTIONS, retry=Retry(NoBackoff(), 1))
         self._store = self._redis.register_script(_SHOW)
         self._drop = self._redis.register_script(_HIDE)
         self._broker = make_broker(url, channel=CHANNEL)
@@ -97,16 +95,20 @@ class RedisLive(MemoryLive):
     async def show_code(self, job_id: UUID, code: CapturedCode) -> LoginCode:
         """Hand it to those who watch here, then to all others."""
         if job_id not in self._code_frames:
-            with suppress(*AWAY):
-                self._code_frames.reach(job_id, int(await self._redis.get(_key("frame", job_id)) or 0))
+            with suppress(ConnectionError):
+                self._code_frames.reach(
+                    job_id, int(await _asked(self._redis.get(_key("frame", job_id))) or 0)
+                )
         shown = await super().show_code(job_id, code)
         left = int((shown.expires_at - datetime.now(UTC)).total_seconds() * 1000)
         try:
-            frame = await self._store(
-                keys=[_key("code", job_id), _key("frame", job_id)],
-                args=[self._seal.seal("code", shown), shown.frame, max(left, 1), FRAMES_KEPT],
+            frame = await _asked(
+                self._store(
+                    keys=[_key("code", job_id), _key("frame", job_id)],
+                    args=[self._seal.seal("code", shown), shown.frame, max(left, 1), FRAMES_KEPT],
+                )
             )
-        except AWAY as failure:
+        except ConnectionError as failure:
             if job_id in self._code_readers:
                 return shown
             raise Unavailable("The login code cannot be shown right now.") from failure
@@ -118,8 +120,8 @@ class RedisLive(MemoryLive):
         """Drop it everywhere; what another worker has shown since stays."""
         frame = self._code_frames.last(job_id)
         self._hide(job_id, frame)
-        with suppress(*AWAY):
-            await self._drop(keys=[_key("code", job_id)], args=[frame])
+        with suppress(ConnectionError):
+            await _asked(self._drop(keys=[_key("code", job_id)], args=[frame]))
         self._broker.publish(f"hidden {job_id} {self._process} {frame}")
 
     async def code(self, job_id: UUID) -> LoginCode | None:
@@ -131,8 +133,9 @@ class RedisLive(MemoryLive):
         """Hand it to those who watch here, then to all others."""
         for for_owner, picture in self._show(job_id, own, masked):
             kind = "own" if for_owner else "masked"
-            with suppress(*AWAY):
-                await self._redis.set(_key(kind, job_id), self._seal.seal(kind, picture), px=PICTURE_KEPT)
+            with suppress(ConnectionError):
+                sealed = self._seal.seal(kind, picture)
+                await _asked(self._redis.set(_key(kind, job_id), sealed, px=PICTURE_KEPT))
                 self._say(kind, job_id)
 
     async def _listen(self) -> None:
@@ -159,7 +162,7 @@ class RedisLive(MemoryLive):
             await self._fetch_picture(job_id, kind)
 
     async def _fetch_code(self, job_id: UUID) -> None:
-        with suppress(*AWAY):
+        with suppress(ConnectionError):
             if (stored := await self._stored("code", job_id)) is None:
                 return
             frame, _, sealed = stored.partition(b":")
@@ -168,13 +171,13 @@ class RedisLive(MemoryLive):
                 self._deliver(replace(code, frame=int(frame)))
 
     async def _fetch_picture(self, job_id: UUID, kind: str) -> None:
-        with suppress(*AWAY):
+        with suppress(ConnectionError):
             sealed = await self._stored(kind, job_id)
             if sealed is not None and (picture := self._seal.open(kind, job_id, sealed, Picture)) is not None:
                 self._picture_readers.offer((job_id, kind == "own"), picture)
 
     async def _stored(self, kind: str, job_id: UUID) -> bytes | None:
-        stored = await self._redis.get(_key(kind, job_id))
+        stored = await _asked(self._redis.get(_key(kind, job_id)))
         return stored.encode() if isinstance(stored, str) else stored
 
     async def _beat(self) -> None:
@@ -195,6 +198,12 @@ class RedisLive(MemoryLive):
 
     def _say(self, kind: str, job_id: UUID) -> None:
         self._broker.publish(f"{kind} {job_id} {self._process}")
+
+
+async def _asked(answer: Awaitable[Any]) -> Any:
+    """Wait for Redis' answer. Raises ConnectionError."""
+    async with answering(QUICK):
+        return await answer
 
 
 def _key(kind: str, job_id: UUID) -> str:

@@ -63,14 +63,19 @@ class ServerProcess:
         """Start one and wait until it serves. Raises NotStarted."""
         ours, theirs = socket.socketpair()
         with theirs:
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
             descriptors = listening.fileno(), theirs.fileno()
-            process = await asyncio.create_subprocess_exec(
-                *command(number, *descriptors),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=descriptors,
-                start_new_session=True,  # the terminal's Ctrl-C is for us alone, who tell them in our own order
-            )
-        started = cls(number, process, *await asyncio.open_unix_connection(sock=ours))
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *command(number, *descriptors),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=descriptors,
+                    start_new_session=True,  # the terminal's Ctrl-C is for us alone, who tell them in our own order
+                )
+            except BaseException:
+                writer.close()
+                raise
+        started = cls(number, process, reader, writer)
         serves = False
         try:
             serves = await started._says_something(patience.start)
