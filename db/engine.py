@@ -73,7 +73,8 @@ async def open_pool(
         yield pool
     finally:
         try:
-            await asyncio.wait_for(pool.close(), 2)
+            async with asyncio.timeout(2):
+                await pool.close()
         except TimeoutError:
             pool.terminate()
 

@@ -26,7 +26,8 @@ async def redis_answers(url: str) -> None:
 
     client = Redis.from_url(url, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE)
     try:
-        await asyncio.wait_for(client.ping(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            await client.ping()
     finally:
         await client.aclose()
 

@@ -167,7 +167,8 @@ async def _first(
     """Connect to the first of these that answers."""
     for address in addresses:
         with contextlib.suppress(OSError, TimeoutError):
-            return await asyncio.wait_for(asyncio.open_connection(address, port), CONNECTING)
+            async with asyncio.timeout(CONNECTING):
+                return await asyncio.open_connection(address, port)
     return None
 
 
