@@ -34,8 +34,8 @@ SAMPLED_SELDOM: Final = 500
 SCREENSHOTS_APART: Final = 0.25
 """Seconds between two screenshots of what no script may read."""
 
-RETAKES: Final = 3
-"""Screenshots of one change: a page may tell of what it has not painted yet."""
+RETAKES: Final = (0.0, 0.0, 0.25, 0.75, 2.0)
+"""Further seconds after each screenshot of a change that shows none: a page may tell of what it has not painted yet."""
 
 LONGEST: Final = 1 << 20
 """Characters of what a page's world may tell at once."""
@@ -86,6 +86,7 @@ class CodeWatch:
         self._ageing: asyncio.TimerHandle | None = None
         self._gone = False
         self._waiting: tuple[World, int, dict[str, Any]] | None = None
+        self._told = asyncio.Event()
         self._photographer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -131,6 +132,7 @@ class CodeWatch:
         sight = json.loads(told)
         if "unreadable" in sight:
             self._waiting = (world, document, sight)
+            self._told.set()
             if self._photographer is None or self._photographer.done():
                 self._photographer = asyncio.create_task(self._photograph(), name="qr-photographer")
         elif "picture" in sight:
@@ -160,15 +162,20 @@ class CodeWatch:
         """See by screenshots what no script may read, the newest first, until nothing waits."""
         while (waiting := self._waiting) is not None:
             self._waiting = None
-            for _ in range(RETAKES):
+            for more in RETAKES:
+                self._told.clear()
                 seen = await self._photographed(*waiting)
                 await asyncio.sleep(SCREENSHOTS_APART)
+                if not seen:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(more):
+                            await self._told.wait()
                 if seen or self._waiting is not None:
                     break
 
     async def _photographed(self, world: World, document: int, sight: dict[str, Any]) -> bool:
         """Whether a screenshot showed a new code."""
-        with suppress(Error, TimeoutError):
+        with suppress(Error, TimeoutError, LookupError):  # it has no place on the page, or none yet
             clip = await self._place(world, document, sight["unreadable"])
             picture = await self._page.screenshot(clip=clip, animations="allow", caret="initial", scale="css")
             return self._see(picture, sight)

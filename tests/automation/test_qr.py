@@ -82,6 +82,14 @@ async def test_each_way_of_showing_a_code_is_read(page: Page, site: Site, varian
         assert Image.open(io.BytesIO(code.image)).format == "PNG"
 
 
+async def test_what_only_a_screenshot_shows_is_waited_for_until_it_is_painted(page: Page, site: Site) -> None:
+    late = "document.body.style.opacity = 0; setTimeout(() => { document.body.style.opacity = 1 }, 1500)"
+    await page.add_init_script(f"addEventListener('DOMContentLoaded', () => {{ {late} }})")
+    async with CodeWatch(page) as watch:
+        await page.goto(site.url("img-elsewhere"))
+        assert (await the_next(watch, 4)).text == text_of(0)
+
+
 async def test_a_code_that_changes_by_itself_is_captured_each_time_in_order_and_when_it_changed(
     page: Page, site: Site
 ) -> None:
