@@ -143,7 +143,7 @@ async def test_thirty_who_come_at_once_are_shown_one_reading_of_the_map(
         ]
         shown = await asyncio.gather(*(watch.next() for watch in watches))
     assert {message["schedules"][0]["seatString"] for message in shown} == {"HAAAAAAA"}
-    assert 1 <= len(readings) <= 5
+    assert 1 <= len(readings) <= 10  # each by itself would be thirty
 
 
 async def test_a_slow_reader_gets_the_newest_state_of_each_seat(world: World) -> None:
