@@ -13,7 +13,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -54,11 +54,13 @@ class Staff:
 
     def driver(self) -> psutil.Process | None:
         children = psutil.Process(self.worker.pid).children()
-        return next((one for one in children if "run-driver" in one.cmdline()), None)
+        return next((one for one in children if alive(one) and "run-driver" in one.cmdline()), None)
 
     def browsers(self) -> Sequence[psutil.Process]:
-        driver = self.driver()
-        return driver.children() if driver else ()
+        with suppress(psutil.Error):  # it may just be ending
+            driver = self.driver()
+            return driver.children() if driver else ()
+        return ()
 
     def left(self) -> int:
         """Processes and folders."""
@@ -106,11 +108,9 @@ class Rampage:
     async def _strike(self, victim: Staff, way: str) -> None:
         victim.look()
         if way == "browser":
-            for one in victim.browsers()[:1]:
-                one.kill()
+            _all(psutil.Process.kill, victim.browsers()[:1])
         elif way == "driver":
-            if driver := victim.driver():
-                driver.kill()
+            _all(psutil.Process.kill, [victim.driver()])
         elif way == "freeze":
             process = psutil.Process(victim.worker.pid)
             process.suspend()
@@ -118,9 +118,7 @@ class Rampage:
             process.resume()
         else:
             if way != "kill":
-                for hung in (victim.driver(), *victim.browsers()):
-                    if hung is not None:
-                        hung.suspend()
+                _all(psutil.Process.suspend, [victim.driver(), *victim.browsers()])
             self.staff.remove(victim)
             self.made.workers.remove(victim.worker)
             victim.worker.kill()
@@ -216,6 +214,14 @@ async def rampage(made: Office, kills: int, folders: Path) -> int:
         f"people booked {len(booked)}, more than once {len(twice)} {twice}; completed and not booked {len(missing)}"
     )
     return 1 if twice or missing or run.ends["no end"] or sum(run.left.values()) else 0
+
+
+def _all(act: Callable[[psutil.Process], None], them: Iterable[psutil.Process | None]) -> None:
+    """Do it to each that is there; they may be ending by themselves."""
+    for one in them:
+        with suppress(psutil.NoSuchProcess):
+            if one is not None:
+                act(one)
 
 
 def main() -> int:
