@@ -17,6 +17,8 @@ from time import monotonic
 
 import psutil
 
+from bench.browser_processes import alive, is_driver, is_keeper
+
 PATIENCE = 5.0
 VISITS = 2
 
@@ -55,10 +57,10 @@ class Doomed:
         return [one for one in (worker, *worker.children(recursive=True)) if alive(one)]
 
     def driver(self) -> psutil.Process:
-        return next(one for one in self.tree() if "run-driver" in one.cmdline())
+        return next(one for one in self.tree() if is_driver(one))
 
     def keeper(self) -> psutil.Process:
-        return next(one for one in self.tree() if "automation.browsers.reaping" in one.cmdline())
+        return next(one for one in self.tree() if is_keeper(one))
 
     def browsers(self) -> list[psutil.Process]:
         return self.driver().children()
@@ -179,13 +181,6 @@ def _doomed_by(way: Callable[[Doomed], None], doomed: Doomed) -> list[psutil.Pro
     driver = doomed.driver()
     below = driver.children(recursive=True)
     return below if way is kill_browsers else [driver, *below]
-
-
-def alive(one: psutil.Process) -> bool:
-    try:
-        return one.is_running() and one.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def main() -> None:

@@ -22,7 +22,8 @@ from typing import Any
 
 import psutil
 
-from bench.automation_kills import PATIENCE, alive
+from bench.automation_kills import PATIENCE
+from bench.browser_processes import alive, is_driver
 from bench.customers import ANYWHERE, Customer, Watched, customers
 from bench.office import Office, Worker, office_alone
 from bench.rows.jobs import can_start
@@ -54,7 +55,7 @@ class Staff:
 
     def driver(self) -> psutil.Process | None:
         children = psutil.Process(self.worker.pid).children()
-        return next((one for one in children if alive(one) and "run-driver" in one.cmdline()), None)
+        return next((one for one in children if alive(one) and is_driver(one)), None)
 
     def browsers(self) -> Sequence[psutil.Process]:
         with suppress(psutil.Error):  # it may just be ending

@@ -29,6 +29,10 @@ Prepare = Callable[[str], Coroutine[Any, Any, None]]
 
 TEMPLATE = "template_holdfast"
 
+MEMORY = Path("/dev/shm")
+PLENTY = 4 << 30
+"""Bytes: a run takes about half a GiB."""
+
 
 def serving(database_url: str) -> str:
     """The same database of a ``PostgresServer`` for the role that serves: its owner's password is that role's, too."""
@@ -121,13 +125,27 @@ class PostgresServer:
             await self._admin.execute(statement)
 
 
+def quick_folder() -> Path:
+    """Where databases come and go quickest: in memory, if there is plenty; else where temporary files are.
+
+    A database is five hundred files, and ext4 looks at all that were deleted a moment ago before it makes one more:
+    on a disk that took half of a test's time.
+    """
+    try:
+        if shutil.disk_usage(MEMORY).free >= PLENTY and os.access(MEMORY, os.W_OK):
+            return MEMORY
+    except OSError:
+        pass
+    return Path(tempfile.gettempdir())
+
+
 @contextmanager
 def run_folder() -> Iterator[Path]:
     """Give a folder for everything this test process leaves on disk, removed at the end with what runs in it.
 
     A run that was killed cannot tidy up: its folder's lock is free, and the next run removes it.
     """
-    base = Path(tempfile.gettempdir()) / "holdfast-tests"
+    base = quick_folder() / "holdfast-tests"
     base.mkdir(mode=0o711, exist_ok=True)
     for folder in base.iterdir():
         _sweep_if_dead(folder)

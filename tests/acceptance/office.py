@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from bench.browser_processes import alive, is_driver
 from tests.acceptance.applicants import Applicant, applying
 from tests.acceptance.cluster import Cluster
 from tests.clients import GraphQLHttp
@@ -54,7 +55,7 @@ class Worker:
     def drivers(self) -> Sequence[psutil.Process]:
         """Playwright's process, which starts the browsers, once there is one."""
         below = psutil.Process(self.process.pid).children()
-        return [one for one in below if "run-driver" in one.cmdline()]
+        return [one for one in below if is_driver(one)]
 
     def browsers(self) -> Sequence[psutil.Process]:
         """The first process of each browser, the one in reserve among them."""
@@ -73,8 +74,8 @@ class Worker:
 
     def _left(self, among: Iterable[psutil.Process]) -> list[str]:
         """What is there of it: processes that were seen, or were started in its folder, and folders."""
-        alive = [one for one in among if (one in self._seen or _began_in(one, self.folder)) and lives(one)]
-        return [str(each) for each in (*alive, *self.folder.glob("run/*/"))]
+        there = [one for one in among if (one in self._seen or _began_in(one, self.folder)) and alive(one)]
+        return [str(each) for each in (*there, *self.folder.glob("run/*/"))]
 
 
 @dataclass
@@ -184,14 +185,6 @@ def running_office(database_url: str, folder: Path) -> Iterator[Office]:
         with ThreadPoolExecutor() as pool:
             list(pool.map(Holdfast.close, cluster.processes))
         asyncio.run(redis.__aexit__(None, None, None))
-
-
-def lives(one: psutil.Process) -> bool:
-    """Whether a process runs, or at least has not ended."""
-    try:
-        return one.is_running() and one.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _began_in(one: psutil.Process, folder: Path) -> bool:

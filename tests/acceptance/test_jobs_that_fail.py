@@ -9,9 +9,10 @@ from time import monotonic
 
 import pytest
 
+from bench.browser_processes import alive
 from tests.acceptance.conftest import reachable_folder
 from tests.acceptance.holds import BEFORE, BEHIND, Hold, slow, trouble
-from tests.acceptance.office import Day, Office, day_at, lives, running_office
+from tests.acceptance.office import Day, Office, day_at, running_office
 from tests.processes import eventually
 from tests.servers import PostgresServer
 
@@ -108,7 +109,7 @@ async def test_a_worker_frozen_past_its_lease_writes_and_clicks_nothing_when_it_
     heir.kill()
 
     frozen.process.thaw()
-    await eventually(lambda: not any(lives(one) for one in theirs), 5)
+    await eventually(lambda: not any(alive(one) for one in theirs), 5)
     next_ = await day.apply("who comes next")
     await next_.ends()
     assert next_.status == "COMPLETED"

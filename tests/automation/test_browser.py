@@ -17,6 +17,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from automation.browsers import pool as pools
 from automation.browsers.program import describe, find_browser
+from bench.browser_processes import is_driver
 from domain.portals import BrowserCrashed, PortalChanged, PortalDown
 from tests.automation.visiting import Site, browsing, program, site
 
@@ -50,7 +51,7 @@ def ours(folder: Path) -> list[psutil.Process]:
 
 
 def driver(folder: Path) -> psutil.Process:
-    return next(one for one in ours(folder) if "run-driver" in one.cmdline())
+    return next(one for one in ours(folder) if is_driver(one))
 
 
 def browsers(folder: Path) -> list[psutil.Process]:

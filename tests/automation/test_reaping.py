@@ -15,7 +15,8 @@ import pytest
 
 from automation.browsers.processes import kill, process
 from automation.browsers.reaping import open_folder
-from bench.automation_kills import FATAL, SURVIVED, Doomed, alive, kill_browsers
+from bench.automation_kills import FATAL, SURVIVED, Doomed, kill_browsers
+from bench.browser_processes import alive
 from tests.automation.visiting import program
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
