@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -25,14 +26,14 @@ class Argon2:
     def __init__(self, memory_kib: int = 19_456, passes: int = 2) -> None:
         self._argon2 = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
-        self._nobody = self._threads.submit(self._argon2.hash, secrets.token_bytes(32))
+        self._nobody = f"$argon2id$v=19$m={memory_kib},t={passes},p=1${_random(16)}${_random(32)}"
 
     async def hash(self, password: str) -> str:
         """A salted hash in the PHC string format."""
         return await self._aside(lambda: self._argon2.hash(normalized(password)))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password is the one; without a hash, False after comparing with nobody's."""
+        """Whether the password is the one; without a hash, False after as much work, with a hash of nothing."""
         return await self._aside(lambda: self._verify(password_hash, password))
 
     def outdated(self, password_hash: str) -> bool:
@@ -45,9 +46,14 @@ class Argon2:
 
     def _verify(self, password_hash: str | None, password: str) -> bool:
         try:
-            return self._argon2.verify(password_hash or self._nobody.result(), normalized(password))
+            return self._argon2.verify(password_hash or self._nobody, normalized(password))
         except (VerificationError, InvalidHashError):
             return False
 
     async def _aside(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _random(length: int) -> str:
+    """So many random bytes as the PHC string format has them: base64 without padding."""
+    return b64encode(secrets.token_bytes(length)).decode().rstrip("=")

@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from holdfast.garbage import hold_off, settle
 from tests.redis_server import RedisServer
 from tests.servers import PostgresServer, run_folder
 from tests.world import World, new_world
@@ -19,11 +20,18 @@ hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+hold_off()  # as a server does, until all modules are there: looking through them was a tenth of a run
+
 # A shell's background jobs ignore Ctrl-C, and so would all that they start; tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for name in [name for name in os.environ if name.startswith("HOLDFAST_")]:
     del os.environ[name]  # the developer's own settings are no part of a test
+
+
+def pytest_collection_finish() -> None:
+    """Have Python look for garbage, though not among the modules that are there by now."""
+    settle()
 
 
 async def migrated(dsn: str) -> None:
