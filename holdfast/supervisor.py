@@ -1,7 +1,7 @@
 """Several server processes on one port: started, watched, replaced one by one, and stopped.
 
 SIGTERM or SIGINT stops them all, and a second one at once. SIGHUP starts a successor to each, one after the other,
-and lets a process go when its successor serves. A process that ends by itself, or says nothing for a while, is
+as soon as all serve, and lets a process go when its successor serves. A process that ends by itself, or says nothing for a while, is
 replaced, the later the more often that happens.
 """
 
@@ -187,8 +187,9 @@ async def supervise(
     """
     patience = patience or Patience()
     posts = [Post(number, each, command, patience) for number, each in enumerate(sockets, start=1)]
-    work = asyncio.create_task(_work(posts, started))
-    signals, loop = (signal.SIGINT, signal.SIGTERM), asyncio.get_running_loop()
+    told, signals, loop = asyncio.Event(), (signal.SIGINT, signal.SIGTERM), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, told.set)
+    work = asyncio.create_task(_work(posts, started, told))
     for number in signals:
         loop.add_signal_handler(number, work.cancel)
     try:
@@ -204,7 +205,7 @@ async def supervise(
         work.result()
 
 
-async def _work(posts: Sequence[Post], started: Callable[[], None]) -> None:
+async def _work(posts: Sequence[Post], started: Callable[[], None], told: asyncio.Event) -> None:
     outcomes = await asyncio.gather(*(post.fill() for post in posts), return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, NotStarted):
@@ -215,12 +216,10 @@ async def _work(posts: Sequence[Post], started: Callable[[], None]) -> None:
     async with asyncio.TaskGroup() as keeping:
         for post in posts:
             keeping.create_task(post.keep())
-        keeping.create_task(_renew_when_told(posts))
+        keeping.create_task(_renew_when_told(posts, told))
 
 
-async def _renew_when_told(posts: Sequence[Post]) -> None:
-    told = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, told.set)
+async def _renew_when_told(posts: Sequence[Post], told: asyncio.Event) -> None:
     while True:
         await told.wait()
         told.clear()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -69,6 +69,13 @@ async def supervised(stage: Stage) -> AsyncIterator[None]:
         await running
 
 
+@pytest.fixture(autouse=True)
+def _no_signal_ends_the_tests() -> Iterator[None]:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
     made = Stage(tmp_path)
@@ -90,6 +97,16 @@ async def test_each_server_goes_when_its_successor_serves(stage: Stage) -> None:
         await eventually(lambda: len(stage.happened("retires")) == 2)
     events = [line.split()[::2] for line in (stage.folder / "log").read_text().splitlines()][2:]
     assert events[:4] == [["1", "begins"], ["1", "retires"], ["2", "begins"], ["2", "retires"]]
+
+
+async def test_a_restart_that_is_asked_for_while_they_start_comes_when_all_serve(stage: Stage) -> None:
+    running = asyncio.create_task(stage.run())
+    await asyncio.sleep(0)  # it begins
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert not stage.started.is_set()
+    await eventually(lambda: len(stage.happened("retires")) == 2)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
 
 
 async def test_a_successor_that_cannot_serve_leaves_everything_as_it_was(stage: Stage) -> None:
