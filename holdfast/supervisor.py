@@ -1,8 +1,8 @@
 """Several server processes on one port: started, watched, replaced one by one, and stopped.
 
 SIGTERM or SIGINT stops them all, and a second one at once. SIGHUP starts a successor to each, one after the other,
-as soon as all serve, and lets a process go when its successor serves. A process that ends by itself, or says nothing for a while, is
-replaced, the later the more often that happens.
+as soon as all serve, and lets a process go when its successor serves. A process that ends by itself, or says nothing
+for a while, is replaced, the later the more often that happens.
 """
 
 from __future__ import annotations
