@@ -54,7 +54,8 @@ _ADD = """
 INSERT INTO webhook_endpoint (id, organization_id, account_id, job_id, url, types, older)
 VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING created_at
 """
-_ONE = f"SELECT {_ENDPOINT} FROM webhook_endpoint w WHERE w.id = $1 FOR NO KEY UPDATE"
+_ONE = f"SELECT {_ENDPOINT} FROM webhook_endpoint w WHERE w.id = $1"
+_LOCKED = f"{_ONE} FOR NO KEY UPDATE"
 _ALL = f"SELECT {_ENDPOINT} FROM webhook_endpoint w ORDER BY w.id DESC LIMIT $1"
 _COUNT = """
 SELECT count(*) FROM webhook_endpoint
@@ -84,6 +85,11 @@ WHERE id = $1 AND (behind_xid IS NULL OR (behind_xid, behind_id) > ($2::text::xi
 _DELIVERY = f"""
 SELECT d.id AS number, d.endpoint_id, d.status, d.attempts, d.due_at, {_EVENT}
 FROM webhook_delivery d JOIN event e ON e.stream_id = d.stream_id AND e.version = d.version
+"""
+_DELIVERIES = f"""
+SELECT d.* FROM unnest($1::uuid[]) AS w (id), LATERAL (
+  {_DELIVERY} WHERE d.endpoint_id = w.id AND d.id < $2{{of_status}} ORDER BY d.id DESC LIMIT $3
+) d
 """
 _RETRY = """
 UPDATE webhook_delivery SET status = 'PENDING', tries = 0, due_at = now() WHERE id = $1
@@ -337,9 +343,9 @@ class Webhooks:
         )
         return at
 
-    async def endpoint(self, endpoint_id: UUID) -> Endpoint | None:
-        """An endpoint that the caller may see, locked; None if there is none."""
-        row = await self._connection.fetchrow(_ONE, endpoint_id)
+    async def endpoint(self, endpoint_id: UUID, *, lock: bool = False) -> Endpoint | None:
+        """An endpoint that the caller may see, if asked for locked; None if there is none."""
+        row = await self._connection.fetchrow(_LOCKED if lock else _ONE, endpoint_id)
         return _endpoint(row) if row else None
 
     async def endpoints(self, limit: int) -> Sequence[Endpoint]:
@@ -381,16 +387,16 @@ class Webhooks:
         await self._connection.execute(_REWIND, endpoint_id, str(after.xid), after.id)
 
     async def deliveries(
-        self, endpoint_id: UUID, first: int, after: Key | None, status: DeliveryStatus | None
-    ) -> Page[Delivery]:
-        """Deliveries of an endpoint, the newest first."""
+        self, endpoints: Sequence[UUID], first: int, after: Key | None, status: DeliveryStatus | None
+    ) -> Sequence[Page[Delivery]]:
+        """A page of each endpoint's deliveries, the newest first."""
         of_status = f" AND d.status = '{status.value}'" if status else ""
-        statement = (
-            f"{_DELIVERY} WHERE d.endpoint_id = $1 AND d.id < $2{of_status} ORDER BY d.id DESC LIMIT $3"
-        )
         (before,) = after or (_BEYOND,)
-        found = await self._connection.fetch(statement, endpoint_id, before, first + 1)
-        return page(found, first, _delivery, lambda row: (row["number"],))
+        found: dict[UUID, list[Any]] = {id_: [] for id_ in endpoints}
+        statement = _DELIVERIES.format(of_status=of_status)
+        for row in await self._connection.fetch(statement, list(found), before, first + 1):
+            found[row["endpoint_id"]].append(row)
+        return [page(found[id_], first, _delivery, lambda row: (row["number"],)) for id_ in endpoints]
 
     async def delivery(self, delivery_id: UUID) -> Delivery | None:
         """A delivery that the caller may see."""

@@ -248,17 +248,24 @@ class Endpoints:
         """An endpoint that is the caller's to see."""
         async with self.begin(viewer) as tx:
             try:
-                return await self._own(tx, viewer, endpoint_id)
+                return await self._own(tx, viewer, endpoint_id, lock=False)
             except NotFound:
                 return None
 
     async def deliveries(
-        self, viewer: Viewer, endpoint_id: UUID, first: int, after: Key | None, status: DeliveryStatus | None
-    ) -> Page[Delivery]:
-        """An endpoint's deliveries, the newest first. Raises NotFound."""
+        self,
+        viewer: Viewer,
+        endpoints: Sequence[Endpoint],
+        first: int,
+        after: Key | None,
+        status: DeliveryStatus | None,
+    ) -> Sequence[Page[Delivery]]:
+        """A page of the deliveries of each of these endpoints, which the caller was given, the newest first.
+
+        It is empty for one that was deleted, or is no longer the caller's.
+        """
         async with self.begin(viewer) as tx:
-            endpoint = await self._own(tx, viewer, endpoint_id)
-            return await tx.webhooks.deliveries(endpoint.id, first, after, status)
+            return await tx.webhooks.deliveries([each.id for each in endpoints], first, after, status)
 
     async def delivery(self, viewer: Viewer, delivery_id: UUID) -> Delivery | None:
         """A delivery that is the caller's to see."""
@@ -275,14 +282,16 @@ class Endpoints:
         """What a request sent again is answered with: the endpoint, and the secret that its first answer had."""
 
         async def recall(tx: Transaction, known_id: UUID) -> SavedEndpoint:
-            endpoint = await self._own(tx, viewer, known_id)
+            endpoint = await self._own(tx, viewer, known_id, lock=False)
             return self._with_secret(endpoint) if secret else SavedEndpoint(endpoint)
 
         return recall
 
-    async def _own(self, tx: Transaction, viewer: Viewer, endpoint_id: UUID | None) -> Endpoint:
+    async def _own(
+        self, tx: Transaction, viewer: Viewer, endpoint_id: UUID | None, *, lock: bool = True
+    ) -> Endpoint:
         account_id = signed_in_user(viewer)
-        found = await tx.webhooks.endpoint(endpoint_id) if endpoint_id else None
+        found = await tx.webhooks.endpoint(endpoint_id, lock=lock) if endpoint_id else None
         nothing = NotFound("No such endpoint.", ("id",))
         if found is None or not _lent(viewer, found):
             raise nothing
@@ -296,7 +305,7 @@ class Endpoints:
         found = await tx.webhooks.delivery(delivery_id) if delivery_id else None
         if found is None:
             raise NotFound("No such delivery.", ("id",))
-        await self._own(tx, viewer, found.endpoint_id)
+        await self._own(tx, viewer, found.endpoint_id, lock=False)
         return found
 
 

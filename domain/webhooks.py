@@ -229,8 +229,8 @@ class WebhookStore(Protocol):
     async def add(self, endpoint: Endpoint) -> datetime:
         """Write a new endpoint; it hears what this transaction does, and all that is later. The instant of it (UTC)."""
 
-    async def endpoint(self, endpoint_id: UUID) -> Endpoint | None:
-        """An endpoint that the caller may see, locked until the transaction ends; None if there is none."""
+    async def endpoint(self, endpoint_id: UUID, *, lock: bool = False) -> Endpoint | None:
+        """An endpoint that the caller may see, locked to the transaction's end if asked for; None if there is none."""
 
     async def endpoints(self, limit: int) -> Sequence[Endpoint]:
         """Those that the caller may see, the newest first."""
@@ -251,9 +251,9 @@ class WebhookStore(Protocol):
         """Let an endpoint hear once more everything after a place of the log."""
 
     async def deliveries(
-        self, endpoint_id: UUID, first: int, after: Key | None, status: DeliveryStatus | None
-    ) -> Page[Delivery]:
-        """Deliveries of an endpoint, the newest first."""
+        self, endpoints: Sequence[UUID], first: int, after: Key | None, status: DeliveryStatus | None
+    ) -> Sequence[Page[Delivery]]:
+        """A page of each endpoint's deliveries that the caller may see, in the order of the ids, the newest first."""
 
     async def delivery(self, delivery_id: UUID) -> Delivery | None:
         """A delivery that the caller may see."""

@@ -101,8 +101,8 @@ class WebhookEndpoint(Node):
     ) -> list[Connection[Delivery]]:
         """What was sent, and is still to be sent, the newest first."""
         use, epoch = context.services.endpoints, context.services.feed.epoch
-        most, place = checked_first(first), DELIVERIES.read(after)
-        pages = [await use.deliveries(context.viewer, one.value.id, most, place, status) for one in endpoints]
+        values, place = [one.value for one in endpoints], DELIVERIES.read(after)
+        pages = await use.deliveries(context.viewer, values, checked_first(first), place, status)
         return [DELIVERIES.page(page, after, lambda each: Delivery.of(each, epoch)) for page in pages]
 
     @classmethod

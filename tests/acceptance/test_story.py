@@ -119,10 +119,11 @@ async def test_an_organization_watches_its_bookings_its_board_and_its_log(cluste
 
         wanted = {"bestAvailable": {"scheduleId": departure["id"], "count": 1}}
         held = await field_of(guest.run(documents.RESERVE, {"target": wanted}))
+        first = await message(board)  # of two changes at once the board tells the second alone
         variables = {"id": held["id"], "token": held["token"], "contact": CONTACT}
         booking = await field_of(guest.run(documents.BOOK, variables))
 
-        first, second = await message(board), await message(board)
+        second = await message(board)
         assert [each["scheduleId"] for each in (first, second)] == [departure["id"]] * 2
         assert [each["changed"][0]["status"] for each in (first, second)] == ["HELD", "BOOKED"]
         changed = (await message(bookings))["booking"]

@@ -24,7 +24,7 @@ from domain.catalogue import Resource
 from domain.curation import LayoutPlan, SaveResource
 from domain.endpoints import EndpointChange, EndpointWish, SavedEndpoint
 from domain.events import Position
-from domain.webhooks import DeliveryStatus, WebhookStatus
+from domain.webhooks import Delivery, DeliveryStatus, WebhookStatus
 from schema.ids import encode
 from tests.automation.receiver import LOOPBACK, Got, Receiver, receiving
 from tests.processes import Holdfast, eventually
@@ -84,10 +84,16 @@ class House:
         await self.world.app.services.curation.save_resource(self.departure.staff, organized)
 
     async def statuses(self, endpoint_id: UUID | None = None) -> Sequence[DeliveryStatus]:
-        page = await self.endpoints.deliveries(
-            self.departure.staff, endpoint_id or self.saved.id, 100, None, None
-        )
-        return [delivery.status for _, delivery in page.items]
+        return [delivery.status for delivery in await self.deliveries(endpoint_id)]
+
+    async def deliveries(
+        self, endpoint_id: UUID | None = None, status: DeliveryStatus | None = None
+    ) -> Sequence[Delivery]:
+        """The newest deliveries of the house's endpoint, or another one."""
+        endpoint = await self.endpoints.endpoint(self.departure.staff, endpoint_id or self.saved.id)
+        assert endpoint is not None
+        (page,) = await self.endpoints.deliveries(self.departure.staff, [endpoint], 100, None, status)
+        return [delivery for _, delivery in page.items]
 
     async def hurry(self) -> None:
         """Let the time pass until what is to be tried again."""
@@ -244,14 +250,7 @@ async def test_a_delivery_is_dead_after_its_last_try_and_can_be_sent_again_by_ha
         await house.receiver.until(lambda: 2 in versions(house.receiver)[resource.id.hex])
         assert versions(house.receiver)[resource.id.hex][:11] == [1] * 10 + [2]
         del house.receiver.answers["/hook"]
-        (dead,) = [
-            delivery
-            for _, delivery in (
-                await house.endpoints.deliveries(
-                    house.departure.staff, house.saved.id, 10, None, DeliveryStatus.DEAD
-                )
-            ).items
-        ]
+        (dead,) = await house.deliveries(status=DeliveryStatus.DEAD)
         assert len(dead.attempts) == 10
         assert {attempt.status_code for attempt in dead.attempts} == {500}
         again = await house.endpoints.retry(house.departure.staff, dead.id)

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-import asyncpg
-
 from domain.bookings import Book
 from domain.holding import Seats
 from domain.reservations import OnReservation
@@ -19,6 +17,7 @@ from schema.documents import DocumentLimits
 from schema.executor import Executor
 from schema.ids import encode
 from schema.root import schema
+from tests.graphql.statements import counted
 from tests.world import Departure, World
 
 Json = dict[str, Any]
@@ -178,27 +177,6 @@ DEEP = {
     "resources": "query ($first: Int!) { resources(first: $first) { nodes { id organization { id } layout { id } } } }",
     "offerings": "query ($first: Int!) { offerings(first: $first) { nodes { id organization { id } } } }",
 }
-
-
-NOT_OURS = ("FROM event WHERE (xid, id) > ", "typeinfo_tree", "current_setting('jit')", "BEGIN", "COMMIT")
-"""The feed looks at the log whenever it likes, and asyncpg asks each new connection for the types it meets; who asks
-is told to the database around what has an owner."""
-
-
-async def counted(world: World) -> list[str]:
-    """The statements that the pool runs from now on, on any of its connections."""
-    ran: list[str] = []
-
-    def note(record: asyncpg.connection.LoggedQuery) -> None:
-        if not any(part in record.query for part in NOT_OURS):
-            ran.append(record.query)
-
-    pool = world.app.pool
-    connections = [await pool.acquire() for _ in range(pool.get_max_size())]
-    for connection in connections:
-        connection.add_query_logger(note)
-        await pool.release(connection)
-    return ran
 
 
 async def test_a_long_list_costs_the_statements_of_a_short_one(world: World) -> None:

@@ -13,6 +13,7 @@ from domain.scopes import Grant, Scope
 from domain.viewer import Viewer
 from schema.ids import encode
 from tests.graphql.automating import Automating
+from tests.graphql.statements import counted
 from tests.world import Departure, World
 
 SAVED = """... on WebhookEndpointSaved {
@@ -26,6 +27,7 @@ DELETE = f"mutation ($input: IdInput!) {{ deleteWebhookEndpoint(input: $input) {
 ROTATE = f"mutation ($input: IdInput!) {{ rotateWebhookSecret(input: $input) {{ {SAVED} }} }}"
 REPLAY = f"mutation ($input: ReplayEventsInput!) {{ replayEvents(input: $input) {{ {SAVED} }} }}"
 ALL = "{ webhookEndpoints { id } }"
+ALL_WITH_DELIVERIES = "{ webhookEndpoints { id deliveries(first: 2) { nodes { id } } } }"
 DELIVERIES = """query ($id: ID!, $after: String, $status: DeliveryStatus) { node(id: $id) { ... on WebhookEndpoint {
   deliveries(first: 2, after: $after, status: $status) {
     nodes { id status nextAttemptAt event { type } attempts { statusCode } }
@@ -99,6 +101,46 @@ async def test_deliveries_are_paged_the_newest_first(world: World, departure: De
     assert len(set(ids)) == 3
     dead = (await world.data(DELIVERIES, departure.staff, id=id_, status="DEAD"))["deliveries"]
     assert dead["nodes"] == []
+
+
+async def test_the_newest_deliveries_of_many_endpoints_cost_the_statements_of_one(
+    world: World, departure: Departure
+) -> None:
+    saved = [await world.data(CREATE, departure.staff, input=wish(departure)) for _ in range(3)]
+    for _ in range(4):
+        await world.resource(departure.organization, departure.staff)
+    async with world.app.database.begin(None) as tx:
+        await tx.webhooks.tell(100, behind=True)
+    one = saved[0]["endpoint"]["id"]
+    whole = (await world.data(DELIVERIES, departure.staff, id=one))["deliveries"]["nodes"]
+    ran = await counted(world)
+    listed = await world.data(ALL_WITH_DELIVERIES, departure.staff)
+    assert len(ran) == 2, "one for the endpoints, one for what all were sent"
+    assert {each["id"]: len(each["deliveries"]["nodes"]) for each in listed} == dict.fromkeys(
+        (each["endpoint"]["id"] for each in saved), 2
+    )
+    ids = {each["id"]: [node["id"] for node in each["deliveries"]["nodes"]] for each in listed}
+    assert ids[one] == [node["id"] for node in whole]
+    assert len({id_ for each in ids.values() for id_ in each}) == 6
+
+
+async def test_who_looks_at_an_endpoint_waits_for_nobody_who_changes_it(
+    world: World, departure: Departure
+) -> None:
+    id_ = (await world.data(CREATE, departure.staff, input=wish(departure)))["endpoint"]["id"]
+    async with world.tables.acquire() as another, another.transaction():
+        await another.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        await another.execute("SELECT FROM webhook_endpoint FOR UPDATE")
+        found = await world.data(DELIVERIES, departure.staff, id=id_)
+        assert found == {"deliveries": {"nodes": [], "pageInfo": {"hasNextPage": False, "endCursor": None}}}
+
+
+async def test_of_a_deleted_endpoint_there_are_no_deliveries(world: World, departure: Departure) -> None:
+    id_ = (await world.data(CREATE, departure.staff, input=wish(departure)))["endpoint"]["id"]
+    deleted = DELETE.replace("endpoint { id", "endpoint { deliveries(first: 2) { nodes { id } } id")
+    gone = await world.data(deleted, departure.staff, input={"id": id_})
+    assert (gone["endpoint"]["id"], gone["endpoint"]["deliveries"]) == (id_, {"nodes": []})
+    assert await world.data(ALL, departure.staff) == []
 
 
 async def test_a_replay_needs_a_cursor_of_this_log(world: World, departure: Departure) -> None:
