@@ -19,7 +19,7 @@ from db.api_keys import ApiKeys
 from db.caller import SHOW
 from db.catalogue import Catalogue
 from db.engine import Connection, Pool
-from db.failures import NotApplied, meaning
+from db.failures import NotApplied, is_gone, meaning
 from db.jobs import Jobs
 from db.keys import Keys
 from db.layouts import Layouts
@@ -29,7 +29,7 @@ from db.patience import patiently
 from db.transaction import begun, rolled_back
 from db.upkeep import Upkeep
 from db.webhooks import Webhooks
-from domain.errors import Unavailable
+from domain.errors import Interrupted, Unavailable
 from domain.events import Event
 from domain.viewer import Viewer
 
@@ -111,14 +111,17 @@ class Database:
     async def begin(self, *viewers: Viewer | None) -> AsyncIterator[UnitOfWork]:
         """One transaction, for one caller or several. Waits up to 5 s for a database that is away.
 
-        Raises what the trade refuses with, and Unavailable where the database does not answer or is too busy.
+        Raises what the trade refuses with, and Unavailable where the database does not answer or is too busy:
+        Interrupted where it was there at the beginning, and had not yet been asked to commit.
         """
+        asked = False
         connection = await patiently(lambda: begun(self._pool, viewers))
         try:
             work = UnitOfWork(connection, self._layouts, viewers)
             try:
                 yield work
                 await write(connection, work.events, work.keys.settled)
+                asked = True
                 await connection.execute("COMMIT")
             except BaseException:
                 await rolled_back(connection)
@@ -131,6 +134,7 @@ class Database:
                 log.error("transaction.guarded", why=str(error))
             elif isinstance(told, Unavailable):
                 log.warning("transaction.failed", error=type(error).__name__)
+                told = told if asked or not is_gone(error) else Interrupted(told.message)
             raise told from error
         finally:
             await self._pool.release(connection)

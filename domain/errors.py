@@ -21,7 +21,8 @@
        |- BadRequest
        |- TimedOut
        '- Unavailable
-          '- Contended
+          |- Contended
+          '- Interrupted
 """
 
 from __future__ import annotations
@@ -200,3 +201,7 @@ class Unavailable(Denial):
 
 class Contended(Unavailable):
     """Others were in the way for too long, and nothing was changed."""
+
+
+class Interrupted(Unavailable):
+    """The database left a transaction before it was asked to keep it: nothing was changed."""

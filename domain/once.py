@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from domain import errors
-from domain.errors import IdempotencyMismatch, InvalidInput, Refusal
+from domain.errors import IdempotencyMismatch, Interrupted, InvalidInput, Refusal
 from domain.guests import Guests
 from domain.idempotency import UsedKey
 from domain.money import Money
@@ -31,6 +31,7 @@ class Identified(Protocol):
 
 
 Result = TypeVar("Result", bound=Identified)
+Answer = TypeVar("Answer")
 Work = Callable[[Transaction], Awaitable[Result]]
 Recall = Callable[[Transaction, UUID], Awaitable[Result]]
 
@@ -53,10 +54,21 @@ class Once:
     ) -> Result:
         """Run ``work``, or, if the caller used ``key`` before, find its result again by ``recall``.
 
-        A refusal is an outcome like any other, unless it is passing: the same key gives it again.
-        Raises IdempotencyMismatch for a key used with another request, InvalidInput for one not of 1..255
-        characters, and whatever ``work`` refuses with.
+        A refusal is an outcome like any other, unless it is passing: the same key gives it again. What was
+        interrupted is begun anew, once. Raises IdempotencyMismatch for a key used with another request, InvalidInput
+        for one not of 1..255 characters, and whatever ``work`` refuses with.
         """
+        return await uninterrupted(lambda: self._run(viewer, operation, request, key, work, recall))
+
+    async def _run(
+        self,
+        viewer: Viewer,
+        operation: str,
+        request: object,
+        key: str | None,
+        work: Work[Result],
+        recall: Recall[Result],
+    ) -> Result:
         if key is None:
             async with self.begin(viewer) as tx:
                 return await work(tx)
@@ -80,6 +92,17 @@ class Once:
                     return await recall(tx, earlier(used, operation, print_))
                 tx.keys.settle(scope, key, UsedKey(operation, print_, {"refusal": freeze(refusal)}))
             raise
+
+
+async def uninterrupted(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+    """The answer of ``attempt``; of a second one where the database left the first before it kept anything of it.
+
+    A process that stood still for a while, or a database that was restarted, is then nobody's failure.
+    """
+    try:
+        return await attempt()
+    except Interrupted:
+        return await attempt()
 
 
 def checked_key(key: str) -> str:

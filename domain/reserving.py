@@ -28,7 +28,7 @@ from domain.holding import (
 from domain.idempotency import UsedKey
 from domain.ids import new_id
 from domain.ledger import Hold, Holder, Locked, LockedSchedule, Reservation, ReservationStatus
-from domain.once import checked_key, earlier, fingerprint, freeze
+from domain.once import checked_key, earlier, fingerprint, freeze, uninterrupted
 from domain.ports import Begin, Transaction
 from domain.seats import SeatLayout, SeatStatus
 from domain.viewer import Viewer
@@ -92,6 +92,9 @@ class Reserving:
         return Asked(viewer, holder, limit, request, None if key is None else checked_key(key), print_)
 
     async def _together(self, wishes: Sequence[Asked]) -> Sequence[Reservation | Refusal]:
+        return await uninterrupted(lambda: self._served(wishes))
+
+    async def _served(self, wishes: Sequence[Asked]) -> Sequence[Reservation | Refusal]:
         async with self._begin(*(asked.viewer for asked in wishes)) as tx:
             return await serve(tx, wishes)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from db.engine import SESSION
 from holdfast.garbage import hold_off, settle
 from tests.redis_server import RedisServer
 from tests.servers import PostgresServer, run_folder
@@ -24,6 +25,9 @@ hold_off()  # as a server does, until all modules are there: looking through the
 
 # A shell's background jobs ignore Ctrl-C, and so would all that they start; tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A machine that others share stands still for seconds, in the middle of a transaction of a test as elsewhere.
+SESSION["idle_in_transaction_session_timeout"] = "15000"
 
 for name in [name for name in os.environ if name.startswith("HOLDFAST_")]:
     del os.environ[name]  # the developer's own settings are no part of a test
