@@ -20,7 +20,7 @@ def test_a_tiny_run_measures_what_it_is_asked_to_and_writes_it_down(tmp_path: Pa
         "--tiny",
         "--without-peers",
         "--only",
-        "reserve,fan_out,seat_map,webhooks",
+        "reserve,fan_out,webhooks",
         "--json",
         str(written),
     ]
@@ -29,7 +29,7 @@ def test_a_tiny_run_measures_what_it_is_asked_to_and_writes_it_down(tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads(written.read_text())["rows"]}
-    assert list(rows) == ["reserve", "fan_out", "seat_map", "webhooks"]
+    assert list(rows) == ["reserve", "fan_out", "webhooks"]
     measured = {figure["what"]: figure["value"] for row in rows.values() for figure in row["figures"]}
     assert measured.pop("reserve, throughput, to pgbench with 16 clients") > 0, done.stderr
     assert measured.pop("one change to 20 watchers, commit to last, to a bare broadcaster") > 0, done.stderr

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
 from holdfast.graphiql import HERE, graphiql
@@ -16,15 +17,23 @@ from tests.chromium import TALL, Complaints, GraphiQLTab, chromium
 from tests.holdfast.graphiql_stand_in import StandIn
 from tests.processes import missing
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 EMAIL = "customer@demo.example"
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running_browser() -> AsyncIterator[Browser]:
     async with chromium() as browser:
         yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(running_browser: Browser) -> AsyncIterator[Browser]:
+    """Give a browser in which each page is the first of a profile of its own."""
+    yield running_browser
+    for context in running_browser.contexts:
+        await context.close()
 
 
 @pytest.fixture
@@ -32,7 +41,7 @@ def complaints() -> Complaints:
     return Complaints()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def server() -> AsyncIterator[StandIn]:
     if not (HERE / "dist").is_dir():
         missing("GraphiQL is not built: run `npm ci && npm run build` in holdfast/graphiql.")
