@@ -92,10 +92,9 @@ async def _serve_together(
 
 async def _serve_part(settings: Settings, asked: argparse.Namespace) -> None:
     hold_off()
-    from holdfast.job_running import without_a_way_for_codes
     from holdfast.serving import serve_part
 
-    settings = without_a_way_for_codes(settings)
+    settings = settings.as_one_of_several()
     async with database(settings, quiet=True) as dsn:
         await _must_be_migrated(dsn)
         await serve_part(settings, dsn, asked.part, asked.siblings)
@@ -103,7 +102,6 @@ async def _serve_part(settings: Settings, asked: argparse.Namespace) -> None:
 
 async def worker(settings: Settings, asked: argparse.Namespace) -> None:
     """Run the background loops until SIGINT or SIGTERM."""
-    from holdfast.job_running import without_a_way_for_codes
     from holdfast.logs import configure_logging
     from holdfast.wiring import wire
 
@@ -111,7 +109,7 @@ async def worker(settings: Settings, asked: argparse.Namespace) -> None:
     async with database(settings) as dsn:
         await _must_be_migrated(dsn)
         await _must_own_nothing(settings, dsn)
-        async with wire(without_a_way_for_codes(settings), dsn) as app:
+        async with wire(settings.as_one_of_several(), dsn) as app:
             introduce_worker(settings, app.broker.description)
             running = asyncio.create_task(app.worker.run())
             loop = asyncio.get_running_loop()

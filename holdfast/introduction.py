@@ -44,8 +44,7 @@ def introduce_worker(settings: Settings, broker: str) -> None:
 
 
 def _automation(settings: Settings, processes: int, *, here: bool) -> str:
-    if processes > 1 and settings.redis_url is None:
-        return "off: login codes reach watchers of other processes through Redis alone (HOLDFAST_REDIS_URL)"
+    settings = settings.as_one_of_several() if processes > 1 else settings
     why = why_off(settings, portals(settings.portals, settings.demo_portal_url))
     if why is not None:
         return f"off: {why}"

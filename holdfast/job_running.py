@@ -26,16 +26,13 @@ def why_off(settings: Settings, portals: Collection[str]) -> str | None:
     """Why no job can run in a worker of these settings; None if one can."""
     if settings.automation is False:
         return "HOLDFAST_AUTOMATION is false"
+    if not settings.reaches_all_watchers:
+        return "login codes reach watchers of other processes through Redis alone (HOLDFAST_REDIS_URL)"
     if not portals:
         return "no portal is switched on (HOLDFAST_PORTALS, HOLDFAST_DEMO_PORTAL_URL)"
     if find_browser(settings.browser) is None:
         return "no Chromium was found; `holdfast doctor` says what to install"
     return None
-
-
-def without_a_way_for_codes(settings: Settings) -> Settings:
-    """The settings of one process of several: without Redis a login code would not reach who watches at another."""
-    return settings if settings.redis_url else settings.model_copy(update={"automation": False})
 
 
 def runner_of(settings: Settings, automation: Automation, live: Live, secret: bytes) -> Runner | None:

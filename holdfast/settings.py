@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -248,6 +248,19 @@ class Settings(BaseSettings):
         default=None,
         description="form of log lines; by default `console` in development, `json` in production",
     )
+
+    _one_of_several: bool = PrivateAttr(default=False)
+
+    def as_one_of_several(self) -> Settings:
+        """The same for a process beside others."""
+        copy = self.model_copy()
+        copy._one_of_several = True
+        return copy
+
+    @property
+    def reaches_all_watchers(self) -> bool:
+        """Whether a login code that is seen in this process gets to whoever watches at another."""
+        return self.redis_url is not None or not self._one_of_several
 
     @property
     def embedded(self) -> bool:

@@ -16,8 +16,8 @@ from tests.world import Departure, World
 
 KEYS = pytest.mark.parametrize("key", [None, "once"])
 END_WHO_WAITS = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event_type = 'Lock'
+SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> ALL ($1::integer[])
 """
 
 
@@ -32,12 +32,13 @@ async def interrupted(world: World, times: int, document: str, viewer: Viewer, i
         await another.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         await another.execute("SELECT FROM schedule FOR UPDATE")
         asked = asyncio.create_task(world.run(document, viewer, input=input))
-        for _ in range(times):
+        ended: list[int] = []
 
-            async def ended() -> bool:
-                return bool(await another.fetch(END_WHO_WAITS))
+        async def all_ended() -> bool:
+            ended.extend(row["pid"] for row in await another.fetch(END_WHO_WAITS, ended))
+            return len(ended) == times
 
-            await eventually(ended)
+        await eventually(all_ended)
     return await asked
 
 

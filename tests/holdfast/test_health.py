@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,10 +15,11 @@ import pytest
 
 from db.statements import Counting
 from domain.access import Role
+from holdfast.job_running import why_off
 from holdfast.web import Web, make_web
 from tests.holdfast.visiting import database_away, run, visiting
 from tests.processes import eventually
-from tests.world import World
+from tests.world import World, settings_for
 
 RESERVE = """
 mutation ($id: ID!) { reserve(input: {target: {seats: {scheduleId: $id, labels: ["A1"]}}}) { __typename } }
@@ -123,6 +125,18 @@ async def test_a_process_that_leaves_says_so_before_it_closes_anything(
     status, checks = await readiness(client)
     assert (status, checks["process"], checks["database"]) == (503, "leaving", "ok")
     assert (await run(client, "{ server { version } }"))["data"]
+
+
+async def test_one_process_of_several_without_redis_says_why_it_runs_no_job(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, "postgresql://nobody@localhost/none")
+    alone = why_off(settings, ["demo"])
+    assert alone is None or "Chromium" in alone
+    told = why_off(settings.as_one_of_several(), ["demo"])
+    assert told is not None
+    assert "HOLDFAST_REDIS_URL" in told
+    redis = settings_for(tmp_path, "postgresql://nobody@localhost/none", redis_url="redis://localhost")
+    assert why_off(redis.as_one_of_several(), ["demo"]) == alone
+    assert why_off(settings, ["demo"]) == alone, "the settings themselves are as they were"
 
 
 @pytest.mark.feature("S1.2", "S3.4", "S3.39", "S4.22", "S4.48")
