@@ -31,8 +31,9 @@ run: install graphiql .venv/.browser
 
 install: .venv/.installed
 
+# Tests start a hundred servers: where nothing compiled may be kept, each would compile all of us again.
 test: .venv/.installed-dev graphiql
-	@start=$$(date +%s); \
+	@unset PYTHONDONTWRITEBYTECODE; start=$$(date +%s); \
 	$(MAKE) --no-print-directory lint types && .venv/bin/pytest -n 3 --dist loadfile; code=$$?; \
 	echo "make test: $$(( $$(date +%s) - start )) s"; exit $$code
 
