@@ -344,7 +344,7 @@ class Webhooks:
         return at
 
     async def endpoint(self, endpoint_id: UUID, *, lock: bool = False) -> Endpoint | None:
-        """An endpoint that the caller may see, if asked for locked; None if there is none."""
+        """An endpoint that the caller may see, locked if asked for; None if there is none."""
         row = await self._connection.fetchrow(_LOCKED if lock else _ONE, endpoint_id)
         return _endpoint(row) if row else None
 

@@ -7,7 +7,8 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from functools import wraps
+from typing import ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
 from domain import errors
@@ -32,8 +33,25 @@ class Identified(Protocol):
 
 Result = TypeVar("Result", bound=Identified)
 Answer = TypeVar("Answer")
+Asked = ParamSpec("Asked")
 Work = Callable[[Transaction], Awaitable[Result]]
 Recall = Callable[[Transaction, UUID], Awaitable[Result]]
+
+
+def uninterrupted(attempt: Callable[Asked, Awaitable[Answer]]) -> Callable[Asked, Awaitable[Answer]]:
+    """Have a second attempt made where the database left the first before it kept anything of it.
+
+    A process that stood still for a while, or a database that was restarted, is then nobody's failure.
+    """
+
+    @wraps(attempt)
+    async def attempts(*asked: Asked.args, **more: Asked.kwargs) -> Answer:
+        try:
+            return await attempt(*asked, **more)
+        except Interrupted:
+            return await attempt(*asked, **more)
+
+    return attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +61,7 @@ class Once:
     begin: Begin
     guests: Guests
 
+    @uninterrupted
     async def run(
         self,
         viewer: Viewer,
@@ -58,17 +77,6 @@ class Once:
         interrupted is begun anew, once. Raises IdempotencyMismatch for a key used with another request, InvalidInput
         for one not of 1..255 characters, and whatever ``work`` refuses with.
         """
-        return await uninterrupted(lambda: self._run(viewer, operation, request, key, work, recall))
-
-    async def _run(
-        self,
-        viewer: Viewer,
-        operation: str,
-        request: object,
-        key: str | None,
-        work: Work[Result],
-        recall: Recall[Result],
-    ) -> Result:
         if key is None:
             async with self.begin(viewer) as tx:
                 return await work(tx)
@@ -92,17 +100,6 @@ class Once:
                     return await recall(tx, earlier(used, operation, print_))
                 tx.keys.settle(scope, key, UsedKey(operation, print_, {"refusal": freeze(refusal)}))
             raise
-
-
-async def uninterrupted(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
-    """The answer of ``attempt``; of a second one where the database left the first before it kept anything of it.
-
-    A process that stood still for a while, or a database that was restarted, is then nobody's failure.
-    """
-    try:
-        return await attempt()
-    except Interrupted:
-        return await attempt()
 
 
 def checked_key(key: str) -> str:

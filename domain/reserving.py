@@ -91,10 +91,8 @@ class Reserving:
         holder, limit = self._guests.holder(viewer), self._limits.of(viewer)
         return Asked(viewer, holder, limit, request, None if key is None else checked_key(key), print_)
 
+    @uninterrupted
     async def _together(self, wishes: Sequence[Asked]) -> Sequence[Reservation | Refusal]:
-        return await uninterrupted(lambda: self._served(wishes))
-
-    async def _served(self, wishes: Sequence[Asked]) -> Sequence[Reservation | Refusal]:
         async with self._begin(*(asked.viewer for asked in wishes)) as tx:
             return await serve(tx, wishes)
 
